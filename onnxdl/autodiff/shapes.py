@@ -1,0 +1,121 @@
+"""Shapes as the rules need them: static where they are known, computed at run time where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from onnxdl.graph import op
+from onnxdl.graph.infer import Dim, dims
+from onnxdl.graph.tensor import Tensor
+
+
+def static_shape(x: Tensor) -> tuple[int, ...] | None:
+    """The shape of ``x`` if every dimension is a known number."""
+    known = dims(x.value)
+    if known is None or not all(isinstance(d, int) for d in known):
+        return None
+    return tuple(d for d in known if isinstance(d, int))
+
+
+def rank(x: Tensor) -> int:
+    """The number of dimensions of ``x``; raises GraphError where it is not known."""
+    return x.ndim
+
+
+def shape_of(x: Tensor) -> Tensor | np.ndarray:
+    """The shape of ``x`` as an int64 vector: data where it is known, a Shape node where it is not."""
+    known = static_shape(x)
+    return op.Shape(x) if known is None else np.array(known, np.int64)
+
+
+def dim_of(x: Tensor, axis: int) -> Tensor | np.ndarray:
+    """One dimension of ``x`` as an int64 vector of one element."""
+    known = dims(x.value)
+    if known is not None and isinstance(size := known[axis], int):
+        return np.array([size], np.int64)
+    axis %= x.ndim
+    return op.Shape(x, start=axis, end=axis + 1)
+
+
+def concat_dims(*parts: int | Tensor | np.ndarray) -> Tensor | np.ndarray:
+    """A shape put together from known numbers and run-time dimensions."""
+    vectors = [p if isinstance(p, Tensor) else np.atleast_1d(np.asarray(p, np.int64)) for p in parts]
+    if not any(isinstance(v, Tensor) for v in vectors):
+        return np.concatenate([v for v in vectors if isinstance(v, np.ndarray)])
+    return op.Concat(*vectors, axis=0)
+
+
+def same_shape(a: Tensor, b: Tensor) -> bool:
+    """Whether two shapes are known to be equal; the same symbol counts as equal."""
+    x, y = dims(a.value), dims(b.value)
+    return x is not None and y is not None and len(x) == len(y) and all(_same(i, j) for i, j in zip(x, y, strict=True))
+
+
+def _same(a: Dim, b: Dim) -> bool:
+    return a is not None and a == b
+
+
+def reshape_like(g: Tensor, x: Tensor) -> Tensor:
+    """The elements of ``g`` in the shape of ``x``."""
+    if same_shape(g, x):
+        return g
+    known = dims(x.value)
+    if known is not None and 0 not in known and sum(not isinstance(d, int) for d in known) == 1:
+        return op.Reshape(g, np.array([d if isinstance(d, int) else -1 for d in known], np.int64))
+    return op.Reshape(g, shape_of(x), allowzero=1)
+
+
+def expand_like(g: Tensor, x: Tensor) -> Tensor:
+    """``g`` broadcast to the shape of ``x``."""
+    return g if same_shape(g, x) else op.Expand(g, shape_of(x))
+
+
+def zeros_like(x: Tensor) -> Tensor:
+    """Zeros of the shape and type of ``x``."""
+    return full_like(x, 0)
+
+
+def ones_like(x: Tensor) -> Tensor:
+    """Ones of the shape and type of ``x``."""
+    return full_like(x, 1)
+
+
+def full_like(x: Tensor, fill: float) -> Tensor:
+    """One number in the shape and type of ``x``."""
+    number = np.array(fill).astype(x.dtype)
+    return op.Expand(number, shape_of(x))
+
+
+def unbroadcast(g: Tensor, x: Tensor) -> Tensor:
+    """Sums ``g`` down to the shape of ``x``, whose broadcasting made it larger."""
+    if same_shape(g, x):
+        return g
+    have, want = dims(g.value), dims(x.value)
+    if have is None or want is None:
+        return _unbroadcast_at_run_time(g, x)
+    lead = len(have) - len(want)
+    axes = list(range(lead))
+    for i, (h, w) in enumerate(zip(have[lead:], want, strict=True)):
+        if w == 1 and h != 1:
+            axes.append(lead + i)
+        elif w != 1 and not _same(h, w):
+            return _unbroadcast_at_run_time(g, x)
+    return _sum_axes(g, axes, lead)
+
+
+def _sum_axes(g: Tensor, axes: Sequence[int], lead: int) -> Tensor:
+    if len(axes) == lead:
+        return op.ReduceSum(g, list(axes), keepdims=0) if axes else g
+    summed = op.ReduceSum(g, list(axes), keepdims=1)
+    return op.Squeeze(summed, list(range(lead))) if lead else summed
+
+
+def _unbroadcast_at_run_time(g: Tensor, x: Tensor) -> Tensor:
+    have, want = op.Shape(g), op.Shape(x)
+    missing = op.Size(have) - op.Size(want)
+    padded = op.Concat(op.Expand(np.array([1], np.int64), op.Reshape(missing, [1])), want, axis=0)
+    axes = op.Reshape(op.NonZero(op.Not(op.Equal(have, padded))), [-1])
+    summed = op.ReduceSum(g, axes, keepdims=1, noop_with_empty_axes=1)
+    return op.Reshape(summed, want, allowzero=1)

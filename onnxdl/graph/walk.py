@@ -1,0 +1,101 @@
+"""Ways through a graph: what a node uses, what a value needs, copies of one graph inside another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import onnx_ir as ir
+
+from onnxdl.graph.operator import write
+from onnxdl.graph.tensor import Tensor
+from onnxdl.graph.trace import Trace, scope_path
+
+
+def bodies(node: ir.Node) -> list[ir.Graph]:
+    """The branch and loop bodies of a node."""
+    return [a.as_graph() for a in node.attributes.values() if isinstance(a, ir.Attr) and a.type == ir.AttributeType.GRAPH]
+
+
+def captured(graph: ir.Graph) -> list[ir.Value]:
+    """What a body takes from the graphs around it."""
+    inner = list(graph.all_nodes())
+    inside = {v for g in (graph, *graph.subgraphs()) for v in (*g.inputs, *g.initializers.values())}
+    inside.update(v for n in inner for v in n.outputs)
+    outputs = [v for g in (graph, *graph.subgraphs()) for v in g.outputs]
+    used = [v for n in inner for v in n.inputs if v is not None] + outputs
+    return list(dict.fromkeys(v for v in used if v not in inside))
+
+
+def used_values(node: ir.Node) -> list[ir.Value]:
+    """A node's inputs, and what its bodies take from around them."""
+    return [v for v in node.inputs if v is not None] + [v for body in bodies(node) for v in captured(body)]
+
+
+def ancestry(wanted: Iterable[ir.Value], is_leaf: Callable[[ir.Value], bool]) -> tuple[list[ir.Node], list[ir.Value]]:
+    """The nodes that these values need, in topological order, and the leaves and inputs that they start from."""
+    nodes: dict[ir.Node, None] = {}
+    leaves: dict[ir.Value, None] = {}
+    stack: list[tuple[ir.Node, bool]] = []
+
+    def visit(value: ir.Value) -> None:
+        producer = value.producer()
+        if producer is None or is_leaf(value):
+            leaves[value] = None
+        elif producer not in nodes:
+            stack.append((producer, False))
+
+    for value in wanted:
+        visit(value)
+    stack.reverse()
+    while stack:
+        node, ready = stack.pop()
+        if node in nodes:
+            continue
+        if ready:
+            nodes[node] = None
+            continue
+        stack.append((node, True))
+        for value in reversed(used_values(node)):
+            visit(value)
+    return list(nodes), list(leaves)
+
+
+def copy_nodes(nodes: Iterable[ir.Node], known: dict[ir.Value, Tensor | None], trace: Trace | None, *, keep_names: bool = False) -> None:
+    """Writes copies of nodes into ``trace``; ``known`` maps outer values to tensors and grows by each output.
+
+    Branch and loop bodies are copied with them, so the copy shares nothing with the original.
+    """
+    for node in nodes:
+        inputs = [None if v is None else known[v] for v in node.inputs]
+        attributes = {a.name: _copied(a, known, trace) for a in node.attributes.values() if isinstance(a, ir.Attr)}
+        names = None
+        if keep_names and not scope_path():
+            names = [v.name for v in node.outputs]
+        version = node.version or None
+        results = write(
+            node.op_type, inputs, attributes, len(node.outputs), trace=trace, domain=node.domain, version=version, output_names=names
+        )
+        for value, result in zip(node.outputs, results, strict=True):
+            known[value] = result
+
+
+def _copied(attribute: ir.Attr, known: Mapping[ir.Value, Tensor | None], trace: Trace | None) -> ir.Attr:
+    if attribute.type != ir.AttributeType.GRAPH:
+        return attribute
+    body = attribute.as_graph()
+    inner = Trace(body.name or attribute.name, parent=trace, training=trace.training if trace is not None else False)
+    local: dict[ir.Value, Tensor | None] = dict(known)
+    with inner:
+        for value in body.inputs:
+            copy = ir.Value(name=inner.unique(value.name or "x"), type=value.type, shape=value.shape)
+            inner.graph.inputs.append(copy)
+            local[value] = Tensor(copy, inner)
+        for value in body.initializers.values():
+            if value.const_value is not None and value not in local:
+                local[value] = inner.constant(value.const_value.numpy())
+        copy_nodes(body, local, inner)
+        for value in body.outputs:
+            result = local[value]
+            assert result is not None
+            inner.add_output(result)
+    return ir.AttrGraph(attribute.name, inner.graph)

@@ -1,0 +1,98 @@
+"""Sessions: an ONNX model made runnable, on the device that was asked for."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnxdl.errors import RuntimeFailure
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+
+@cache
+def load_onnxruntime() -> Any:
+    """The onnxruntime module, imported on first use: it is slow to load."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import onnxruntime
+    onnxruntime.set_default_logger_severity(3)
+    return onnxruntime
+
+
+@cache
+def cuda_available() -> bool:
+    """Whether the CUDA provider is built in and its libraries and a device are really there."""
+    ort = load_onnxruntime()
+    if "CUDAExecutionProvider" not in ort.get_available_providers() or not os.path.exists("/proc/driver/nvidia/version") and os.name != "nt":
+        return False
+    if hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()
+    return "CUDAExecutionProvider" in _probe(ort)
+
+
+def _probe(ort: Any) -> Sequence[str]:
+    import onnx_ir as ir
+
+    x = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([1]))
+    node = ir.Node("", "Neg", [x], name="probe")
+    node.outputs[0].name, node.outputs[0].type, node.outputs[0].shape = "y", x.type, x.shape
+    model = ir.Model(ir.Graph([x], node.outputs, nodes=[node], opset_imports={"": 21}, name="probe"), ir_version=10)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    session = ort.InferenceSession(ir.to_proto(model).SerializeToString(), options, providers=providers)
+    return session.get_providers()  # type: ignore[no-any-return]
+
+
+def resolve_device(device: str | None) -> str:
+    """``cpu`` or ``cuda``; None or ``auto`` takes CUDA where it works. Asked for by name, CUDA must work."""
+    if device in (None, "auto"):
+        return "cuda" if cuda_available() else "cpu"
+    if device == "cuda" and not cuda_available():
+        raise RuntimeFailure("CUDA was asked for but does not start here; see `onnxdl info`, or use device='cpu'")
+    if device not in ("cpu", "cuda"):
+        raise RuntimeFailure(f"unknown device {device!r}; use 'cpu', 'cuda' or 'auto'")
+    return device
+
+
+def create_session(model: bytes | str | os.PathLike[str], *, device: str = "cpu", threads: int = 0) -> ort.InferenceSession:
+    """An ONNX Runtime session; raises RuntimeFailure in one line where the model cannot be loaded.
+
+    Args:
+        model: the serialized model, or the path of a file (needed past 2 GB, for external data).
+        device: ``cpu`` or ``cuda``.
+        threads: intra-op threads, 0 for one a core.
+    """
+    ort = load_onnxruntime()
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
+    source = model if isinstance(model, bytes) else os.fspath(model)
+    try:
+        return ort.InferenceSession(source, options, providers=providers)
+    except Exception as error:  # its exceptions share no base class of their own
+        raise RuntimeFailure(f"ONNX Runtime cannot load the model: {one_line(error)}") from error
+
+
+def run(session: ort.InferenceSession, outputs: Sequence[str] | None, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Runs a session once; raises RuntimeFailure in one line where a kernel fails."""
+    try:
+        return session.run(outputs, feeds)  # type: ignore[no-any-return]
+    except Exception as error:  # its exceptions share no base class of their own
+        raise RuntimeFailure(f"ONNX Runtime cannot run the model: {one_line(error)}") from error
+
+
+def one_line(error: Exception) -> str:
+    """ONNX Runtime's message without its error code, locations and line breaks."""
+    text = " ".join(str(error).split())
+    for marker in ("[ONNXRuntimeError]", "Status Message:"):
+        text = text.split(marker)[-1]
+    return text.strip(" :")
