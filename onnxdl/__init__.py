@@ -1,3 +1,9 @@
-from onnxdl.graph import op
-from onnxdl.graph.tensor import tensor, Tensor
+"""Deep learning whose only program format is ONNX: build, differentiate, train, export."""
+
 from onnxdl.autodiff.gradient import gradient
+from onnxdl.graph import op
+from onnxdl.graph.random import set_seed
+from onnxdl.graph.tensor import Tensor, tensor
+from onnxdl.nn.symbolic import Input
+from onnxdl.train.model import Model
+from onnxdl.train.sequential import Sequential

@@ -19,7 +19,7 @@ def function_body(node: ir.Node, inputs: Sequence[Tensor | None], trace: Trace |
     """The outputs of ``node`` computed by its function body on ``inputs``; None where the standard gives no body."""
     opset = max(trace.root.opset if trace is not None else DEFAULT_OPSET, node.version or 0)
     schema = schema_of(node.op_type, opset, node.domain)
-    if schema is None or not (schema.has_function or schema.has_context_dependent_function):
+    if schema is None or not (schema.has_function or schema.has_context_dependent_function):  # type: ignore[attr-defined]  # onnx's stub lacks them
         return None
     inlined = _inlined(node, opset)
     known: dict[ir.Value, Tensor | None] = {}

@@ -110,6 +110,9 @@ def _contributions(
         inputs, results = custom.inputs, custom.backward(node, totals)
     else:
         inputs, results = node.inputs, _apply_rule(node, totals, trace, rules)
+    results = list(results)
+    while len(results) > len(inputs) and results[-1] is None:
+        results.pop()
     if len(results) > len(inputs):
         raise GradientError(f"the rule of {node.op_type} gave {len(results)} gradients for {len(inputs)} inputs{_at(node)}")
     for value, result in zip(inputs, results, strict=False):

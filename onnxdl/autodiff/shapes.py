@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from onnxdl.graph import op
-from onnxdl.graph.infer import Dim, dims
+from onnxdl.graph.infer import Dim, content, dims
 from onnxdl.graph.tensor import Tensor
 
 
@@ -119,3 +119,68 @@ def _unbroadcast_at_run_time(g: Tensor, x: Tensor) -> Tensor:
     axes = op.Reshape(op.NonZero(op.Not(op.Equal(have, padded))), [-1])
     summed = op.ReduceSum(g, axes, keepdims=1, noop_with_empty_axes=1)
     return op.Reshape(summed, want, allowzero=1)
+
+
+def constant_of(x: Tensor) -> np.ndarray | None:
+    """What ``x`` holds if that is fixed in the graph: a Constant, or a leaf of the dynamic graph."""
+    producer = x.value.producer()
+    if producer is not None and producer.op_type == "Constant" and producer.domain == "" and "value" in producer.attributes:
+        return producer.attributes["value"].as_tensor().numpy()
+    if x.trace is None and producer is None and x.value.const_value is not None:
+        return x.value.const_value.numpy()
+    return None
+
+
+def known_ints(x: Tensor | np.ndarray | Sequence[int] | None) -> list[int] | None:
+    """The numbers in a small integer tensor (axes, pads, sizes) if all of them are known before the graph runs."""
+    if x is None:
+        return None
+    if not isinstance(x, Tensor):
+        return [int(i) for i in x]
+    known = content(x.value)
+    if known is None or not all(isinstance(d, int) for d in known):
+        return None
+    return [d for d in known if isinstance(d, int)]
+
+
+def indicator(condition: Tensor, like: Tensor) -> Tensor:
+    """1 where a condition holds and 0 where not, in the element type of ``like``."""
+    return op.Cast(condition, to=like.value.dtype)
+
+
+def flat(x: Tensor) -> Tensor:
+    """All elements in one dimension."""
+    return x if len(dims(x.value) or ()) == 1 else op.Reshape(x, [-1])
+
+
+def positions(x: Tensor) -> Tensor:
+    """At each element of ``x`` its place in the flattened ``x``, as int64: whatever moves elements moves these as well."""
+    known = static_shape(x)
+    size = op.Size(x) if known is None else np.array(int(np.prod(known)), np.int64)
+    return op.Reshape(op.Range(np.array(0, np.int64), size, np.array(1, np.int64)), shape_of(x), allowzero=1)
+
+
+def scatter_back(g: Tensor, taken: Tensor, x: Tensor) -> Tensor:
+    """Zeros like ``x`` with each element of ``g`` added at the flat position that ``taken`` has for it."""
+    known = static_shape(x)
+    size = op.Reshape(op.Size(x), [1]) if known is None else np.array([int(np.prod(known))], np.int64)
+    zeros = op.Expand(np.array(0).astype(g.dtype), size)
+    return reshape_like(op.ScatterElements(zeros, flat(taken), flat(g), reduction="add"), x)
+
+
+def mean_factor(x: Tensor, y: Tensor, axes: Tensor | Sequence[int] | None) -> Tensor | float:
+    """One over the number of elements that a mean of ``x`` over ``axes`` took together; ``y`` is the mean.
+
+    At run time it is a sum of ones, which stays on the device; a count taken from Shape would pass through the host.
+    """
+    whole, part = static_shape(x), static_shape(y)
+    if whole is not None and part is not None:
+        return float(np.prod(part)) / float(np.prod(whole)) if 0 not in whole else 1.0
+    sizes = op.Shape(x) if axes is None or known_ints(axes) == [] else op.Gather(op.Shape(x), axes, axis=0)
+    return op.Reciprocal(count_of(sizes, x))
+
+
+def count_of(sizes: Tensor | np.ndarray, like: Tensor) -> Tensor:
+    """The product of run-time sizes as a float scalar of the type of ``like``."""
+    wide = np.float64 if like.dtype == np.float64 else np.float32
+    return op.ReduceSum(op.Expand(np.array(1, wide), sizes), keepdims=0).astype(like.dtype)

@@ -31,7 +31,7 @@ def evaluate(tensors: Sequence[Tensor]) -> list[np.ndarray]:
     if wanted:
         nodes, leaves = _needs(wanted)
         session = _session_for(wanted, nodes, leaves)
-        results = runtime.run(session, None, {f"x{i}": _array(leaf) for i, leaf in enumerate(leaves)})
+        results = runtime.run(session, None, {f"${i}": _array(leaf) for i, leaf in enumerate(leaves)})
         for value, array in zip(wanted, results, strict=True):
             value.const_value = ir.tensor(np.asarray(array)) if not isinstance(array, list) else _refuse_sequence(value)
             value.shape = ir.Shape(array.shape)
@@ -67,9 +67,7 @@ def _session_for(wanted: Sequence[ir.Value], nodes: Sequence[ir.Node], leaves: S
         for output in node.outputs:
             number.setdefault(output, len(number))
     parts.append(tuple(number[v] for v in wanted))
-    if has_body:
-        return runtime.create_session(_serialized(wanted, nodes, leaves))
-    key = tuple(parts)
+    key: Hashable = _serialized(wanted, nodes, leaves) if has_body else tuple(parts)
     session = _sessions.get(key)
     if session is None:
         session = _sessions[key] = runtime.create_session(_serialized(wanted, nodes, leaves), threads=0)
@@ -95,7 +93,7 @@ def _frozen(attribute: ir.Attr) -> Hashable:
 
 def _serialized(wanted: Sequence[ir.Value], nodes: Sequence[ir.Node], leaves: Sequence[ir.Value]) -> bytes:
     """The expression as a model; leaves are inputs of any size, so that the session serves other sizes too."""
-    named = {leaf: f"x{i}" for i, leaf in enumerate(leaves)}
+    named = {leaf: f"${i}" for i, leaf in enumerate(leaves)}
     outputs: dict[ir.Value, None] = dict.fromkeys(wanted)
     renamed = [v for n in nodes for v in n.outputs]
     saved = [(v, v.name, v.const_value) for v in (*leaves, *renamed)]
@@ -103,11 +101,11 @@ def _serialized(wanted: Sequence[ir.Value], nodes: Sequence[ir.Node], leaves: Se
         for leaf, name in named.items():
             leaf.name = name
         for i, value in enumerate(renamed):
-            value.name = f"v{i}"
+            value.name = f"${len(leaves) + i}"
         proto_graph = _graph_proto(list(outputs), nodes, leaves)
     finally:
-        for value, name, const in saved:
-            value.name, value.const_value = name, const
+        for value, original, const in saved:
+            value.name, value.const_value = original, const
     return proto_graph
 
 
@@ -132,4 +130,4 @@ def _graph_proto(wanted: Sequence[ir.Value], nodes: Sequence[ir.Node], leaves: S
         info = graph.output.add(name=value.name)
         if value.type is not None:
             ir.serde.serialize_type_into(info.type, value.type)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())

@@ -122,8 +122,8 @@ def _reason(error: Exception) -> str:
 
 def _as_proto(value: ir.Value, known: Content) -> onnx.TensorProto:
     dtype = value.dtype or ir.DataType.INT64
-    shape = [d for d in dims(value) or ()]
-    return onnx.helper.make_tensor("", dtype.value, [] if not shape else [len(known)], list(known))
+    numbers = [d for d in known if isinstance(d, int)]
+    return onnx.helper.make_tensor("", dtype.value, [len(numbers)] if dims(value) else [], numbers)
 
 
 # ---- the contents of small integer tensors ------------------------------------------------------------------------
@@ -205,11 +205,12 @@ def _concat_content(node: ir.Node) -> Content | None:
 
 def _slice_content(node: ir.Node) -> Content | None:
     data, *rest = (content(v) for v in node.inputs)
-    bounds = [r[0] if r is not None and len(r) == 1 else None for r in rest]
-    if data is None or not all(isinstance(b, int) for b in bounds):
+    bounds = [r[0] for r in rest if r is not None and len(r) == 1 and isinstance(r[0], int)]
+    if data is None or len(bounds) < len(rest):
         return None
-    start, end, _axis, step = (*bounds, *(None,) * (4 - len(bounds)))
-    return data[start : end if end != -(2**63) else None : step]  # type: ignore[misc]
+    start, end = bounds[:2]
+    step = bounds[3] if len(bounds) == 4 else 1
+    return data[start : end if end != -(2**63) else None : step]
 
 
 def _arithmetic_content(apply: Callable[[int, int], int]) -> Callable[[ir.Node], Content | None]:
@@ -266,7 +267,7 @@ def _reshaped(node: ir.Node) -> Sequence[Dim] | None:
 
 def _left_over(source: Sequence[Dim] | None, others: list[Dim]) -> Dim:
     """The one dimension that a -1 stands for, by cancelling what both sides share."""
-    rest = list(source) if source is not None else [None]
+    rest: list[Dim] = list(source) if source is not None else [None]
     known = 1
     for d in others:
         if isinstance(d, str) and d in rest:

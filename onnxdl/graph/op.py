@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnxdl.graph.operator import Operator, operator, operator_names
+
+def __getattr__(name: str) -> Any:
+    from onnxdl.graph.operator import operator  # late: operators take Tensors, and Tensors are written with operators
+
+    found = globals()[name] = operator(name)
+    return found
 
 
-def __getattr__(name: str) -> Operator:
-    return operator(name)
+def __dir__() -> list[str]:
+    from onnxdl.graph.operator import operator_names
 
-
-def __dir__() -> list[Any]:
     return operator_names()

@@ -12,13 +12,15 @@ import onnx
 import onnx_ir as ir
 
 from onnxdl.errors import GraphError
-from onnxdl.graph.dtypes import is_float, to_ir
+from onnxdl.graph.dtypes import to_ir
 from onnxdl.graph.infer import describe, schema_of
-from onnxdl.graph.tensor import Operators, Tensor, as_tensor, tensor
+from onnxdl.graph.tensor import Operators, Tensor, as_tensor
 from onnxdl.graph.trace import DEFAULT_OPSET, Trace, current_trace, new_node, where
 
+DTYPE_ATTRIBUTES = frozenset({"to", "dtype", "output_dtype", "output_datatype", "precision", "softmax_precision", "stash_type"})
+"""Integer attributes that name an element type; a NumPy dtype will do as well."""
+
 _Option = onnx.defs.OpSchema.FormalParameterOption
-_BRANCHES = {"then_branch", "else_branch"}
 
 
 @cache
@@ -32,10 +34,11 @@ def _first_versions() -> dict[str, int]:
 
 def operator_names() -> list[str]:
     """The names of all ai.onnx operators that are not deprecated."""
-    return sorted(name for name in _first_versions() if not _schema(name).deprecated)
+    return sorted(name for name in _first_versions() if not operator_schema(name).deprecated)
 
 
-def _schema(name: str, opset: int = DEFAULT_OPSET) -> onnx.defs.OpSchema:
+def operator_schema(name: str, opset: int = DEFAULT_OPSET) -> onnx.defs.OpSchema:
+    """The schema of an operator as of an opset, or of its first version where that came later."""
     schema = schema_of(name, max(opset, _first_versions()[name]))
     assert schema is not None  # the name is in the table of first versions
     return schema
@@ -47,11 +50,11 @@ class Operator:
     def __init__(self, name: str) -> None:
         self.name = name
         self.__name__ = name
-        self.__doc__ = _schema(name).doc
+        self.__doc__ = operator_schema(name).doc
 
     def __call__(self, *inputs: Any, outputs: int | None = None, **attributes: Any) -> Any:
         trace = _trace_of(inputs)
-        schema = _schema(self.name, trace.root.opset if trace is not None else DEFAULT_OPSET)
+        schema = operator_schema(self.name, trace.root.opset if trace is not None else DEFAULT_OPSET)
         given = _inputs(schema, inputs)
         attrs = _attributes(schema, attributes, trace, given)
         n_outputs = outputs if outputs is not None else _output_count(schema, attrs, len(given))
@@ -109,6 +112,8 @@ def _trace_of(inputs: Sequence[Any]) -> Trace | None:
 
 def _visible(t: Tensor, trace: Trace | None, op_type: str) -> Tensor:
     if t.trace is None and trace is not None:
+        if trace.over_dynamic:
+            return t
         if t.symbolic:
             raise GraphError(f"{op_type} mixes an Input of one model with the graph of another{where()}")
         return trace.constant(t._evaluated())
@@ -135,14 +140,14 @@ def _inputs(schema: onnx.defs.OpSchema, inputs: Sequence[Any]) -> list[Tensor | 
         if x is None and formal_of(i).option == _Option.Single:
             raise GraphError(f"{schema.name}: input {formal_of(i).name!r} is missing{where()}")
         if x is not None and given[i] is None:
-            given[i] = _as_input(x, formal_of(i), bound, schema)
+            given[i] = t = _as_input(x, formal_of(i), bound, schema)
             if formal_of(i).is_homogeneous:
-                bound.setdefault(formal_of(i).type_str, given[i])
+                bound.setdefault(formal_of(i).type_str, t)
     _check_types(schema, given, formal_of)
     return given
 
 
-def _as_input(x: Any, formal: onnx.defs.OpSchema.FormalParameter, bound: dict[str, Tensor | None], schema: onnx.defs.OpSchema) -> Tensor:
+def _as_input(x: Any, formal: onnx.defs.OpSchema.FormalParameter, bound: dict[str, Tensor], schema: onnx.defs.OpSchema) -> Tensor:
     """Data given in place of a tensor, in the element type that the operator wants there."""
     allowed = formal.types
     like = bound.get(formal.type_str)
@@ -194,21 +199,31 @@ def _attributes(schema: onnx.defs.OpSchema, given: dict[str, Any], trace: Trace 
             known = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(schema.attributes)) or 'none'}"
             raise GraphError(f"{schema.name} has no attribute {name!r}; {known}{where()}")
         if value is not None:
-            attributes[name] = _attribute(schema, name, value, trace)
+            attributes[name] = _attribute(schema, name, value, given, inputs, trace)
     for name, formal in schema.attributes.items():
         if formal.required and name not in attributes:
             raise GraphError(f"{schema.name} needs the attribute {name!r}{where()}")
     return attributes
 
 
-def _attribute(schema: onnx.defs.OpSchema, name: str, value: Any, trace: Trace | None) -> ir.Attr:
+def _body(op_type: str, name: str, function: Any, given: dict[str, Any], inputs: Sequence[Tensor | None], trace: Trace | None) -> ir.Graph:
+    from onnxdl.graph.bodies import trace_body
+
+    if not callable(function):
+        raise TypeError("a body is a function of tensors, or an ir.Graph")
+    return trace_body(op_type, name, function, inputs, given.get("num_scan_inputs", 0), trace)
+
+
+def _attribute(
+    schema: onnx.defs.OpSchema, name: str, value: Any, given: dict[str, Any], inputs: Sequence[Tensor | None], trace: Trace | None
+) -> ir.Attr:
     if isinstance(value, ir.Attr):
         return value
-    kind = ir.AttributeType(schema.attributes[name].type.value)
+    kind = ir.AttributeType(schema.attributes[name].type.value)  # type: ignore[attr-defined]  # the stub of onnx lacks it
     try:
         match kind:
             case ir.AttributeType.INT:
-                is_dtype = name in ("to", "dtype", "stash_type", "softmax_precision", "output_dtype") and not isinstance(value, int | np.integer)
+                is_dtype = name in DTYPE_ATTRIBUTES and not isinstance(value, int | np.integer)
                 return ir.AttrInt64(name, to_ir(value).value if is_dtype else int(value))
             case ir.AttributeType.INTS:
                 return ir.AttrInt64s(name, [int(v) for v in value])
@@ -223,7 +238,7 @@ def _attribute(schema: onnx.defs.OpSchema, name: str, value: Any, trace: Trace |
             case ir.AttributeType.TENSOR:
                 return ir.AttrTensor(name, value if isinstance(value, ir.TensorProtocol) else ir.tensor(np.array(value)))
             case ir.AttributeType.GRAPH:
-                return ir.AttrGraph(name, value)
+                return ir.AttrGraph(name, value if isinstance(value, ir.Graph) else _body(schema.name, name, value, given, inputs, trace))
             case _:
                 return ir.Attr(name, kind, value)
     except (TypeError, ValueError) as error:
@@ -245,5 +260,3 @@ def _output_count(schema: onnx.defs.OpSchema, attributes: dict[str, ir.Attr], n_
     required = sum(f.option == _Option.Single for f in schema.outputs)
     return required or len(schema.outputs)
 
-
-__all__ = ["Operator", "is_float", "operator", "operator_names", "tensor", "write"]

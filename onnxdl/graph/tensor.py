@@ -295,7 +295,7 @@ def to_array(x: Any, like: Tensor | None = None) -> np.ndarray:
     if like is None:
         return np.asarray(x, dtype=_default_dtype(x))
     array = np.asarray(x)
-    if array.dtype == object or array.dtype.kind in "US" and like.dtype.kind not in "OUST":
+    if array.dtype == object or (array.dtype.kind in "US" and like.dtype.kind not in "OUST"):
         raise GraphError(f"{type(x).__name__} {str(x)[:40]!r} is no tensor data{where()}")
     if array.dtype.kind == "f" and not is_float(like.value.dtype) and like.dtype != np.dtype(object):
         return array.astype(np.float32)
@@ -304,9 +304,10 @@ def to_array(x: Any, like: Tensor | None = None) -> np.ndarray:
 
 def _default_dtype(data: Any) -> np.dtype[Any] | None:
     if isinstance(data, np.ndarray | np.generic):
-        return data.dtype
+        return np.dtype(data.dtype)
     guess = np.asarray(data).dtype
-    return {"f": np.dtype(np.float32), "i": np.dtype(np.int64), "u": np.dtype(np.int64)}.get(guess.kind)
+    defaults: dict[str, np.dtype[Any]] = {"f": np.dtype(np.float32), "i": np.dtype(np.int64), "u": np.dtype(np.int64)}
+    return defaults.get(guess.kind)
 
 
 def _promoted(a: TensorLike, b: TensorLike, *, true_division: bool = False) -> tuple[Tensor, Tensor]:

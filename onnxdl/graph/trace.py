@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,14 +73,16 @@ class Trace:
         training: whether layers behave as in training (dropout drops, batch statistics are used). Fixed for the trace.
         opset: the lowest ai.onnx opset to write for; operators of later opsets raise it.
         parent: the trace around a branch or loop body, whose tensors may be used inside.
+        over_dynamic: whether this is a body inside a dynamic expression, whose tensors may be used inside.
     """
 
-    def __init__(self, name: str = "main", *, training: bool = False, opset: int = DEFAULT_OPSET, parent: Trace | None = None) -> None:
+    def __init__(self, name: str = "main", *, training: bool = False, opset: int = DEFAULT_OPSET, parent: Trace | None = None, over_dynamic: bool = False) -> None:
         self.graph = ir.Graph([], [], nodes=[], opset_imports={} if parent else {"": opset}, name=name)
         self.training = training
         self.parent = parent
         self.root: Trace = parent.root if parent is not None else self
-        self.opset = opset if parent is None else parent.root.opset
+        self.opset: int = opset if parent is None else parent.root.opset
+        self.over_dynamic: bool = over_dynamic or (parent is not None and parent.over_dynamic)
         self.domains: dict[str, int] = {}
         self.variables: dict[Any, Tensor] = {}
         self.updates: dict[Any, Tensor] = {}
@@ -121,7 +124,7 @@ class Trace:
         """A new input of the graph; a dimension given as a string is symbolic."""
         from onnxdl.graph.tensor import Tensor
 
-        if self._names[name]:
+        if self._names[name] and self.parent is None:
             raise GraphError(f"the graph already has a value named {name!r}; give this input another name")
         value = ir.Value(name=self.unique(name), type=ir.TensorType(to_ir(dtype)), shape=None if shape is None else ir.Shape(shape))
         self.graph.inputs.append(value)
@@ -133,7 +136,7 @@ class Trace:
 
         tensor = ir.tensor(array, name=name) if isinstance(array, np.ndarray) else array
         name = self.unique(name)
-        value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape), const_value=tensor)
+        value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape.numpy()), const_value=tensor)
         self.root.graph.register_initializer(value)
         return Tensor(value, self.root)
 
@@ -188,7 +191,7 @@ class Trace:
         node.name = self.unique(f"{prefix}/{op_type}" if prefix else op_type)
         for i, output in enumerate(node.outputs):
             given = output_names[i] if output_names is not None else None
-            output.name = self.unique(given or (node.name if i == 0 else f"{node.name}:{i}"))
+            output.name = node.name if not given and i == 0 else self.unique(given or f"{node.name}:{i}")
         self.graph.append(node)
         return node.outputs
 
@@ -250,10 +253,10 @@ def where(node: ir.Node | None = None) -> str:
 
 def user_line() -> str | None:
     """``file.py:12`` of the innermost frame outside this package."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         filename = frame.f_code.co_filename
         if not filename.startswith(_PACKAGE) and not filename.startswith("<frozen"):
             return f"{Path(filename).name}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return None

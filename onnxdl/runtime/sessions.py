@@ -82,8 +82,8 @@ def create_session(model: bytes | str | os.PathLike[str], *, device: str = "cpu"
         raise RuntimeFailure(f"ONNX Runtime cannot load the model: {one_line(error)}") from error
 
 
-def run(session: ort.InferenceSession, outputs: Sequence[str] | None, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """Runs a session once; raises RuntimeFailure in one line where a kernel fails."""
+def run(session: ort.InferenceSession, outputs: Sequence[str] | None, feeds: Mapping[str, np.ndarray]) -> list[Any]:
+    """Runs a session once: an array an output, a list where it is a sequence. Raises RuntimeFailure in one line where a kernel fails."""
     try:
         return session.run(outputs, feeds)  # type: ignore[no-any-return]
     except Exception as error:  # its exceptions share no base class of their own

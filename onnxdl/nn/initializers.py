@@ -1,0 +1,190 @@
+"""Initializers: how a parameter gets its first value, written as graph, so that an init model can be exported.
+
+Each is a class with Keras's name and arguments; an object is a function ``(shape, dtype, key) -> Tensor``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from onnxdl.errors import GraphError
+from onnxdl.graph import op, random
+from onnxdl.graph.dtypes import DTypeLike, to_numpy
+from onnxdl.graph.tensor import Tensor, as_tensor
+
+Shape = tuple[int, ...]
+
+
+class Constant:
+    """Every element is ``value``."""
+
+    def __init__(self, value: float = 0.0) -> None:
+        self.value = value
+
+    def __call__(self, shape: Shape, dtype: DTypeLike, key: Tensor) -> Tensor:
+        return op.Expand(as_tensor(np.asarray(self.value, to_numpy(dtype))), np.array(shape, np.int64))
+
+
+class Zeros(Constant):
+    """Every element is 0."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+
+class Ones(Constant):
+    """Every element is 1."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0)
+
+
+class Identity:
+    """``gain`` on the diagonal of a matrix, 0 elsewhere."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = gain
+
+    def __call__(self, shape: Shape, dtype: DTypeLike, key: Tensor) -> Tensor:
+        if len(shape) != 2:
+            raise GraphError(f"the Identity initializer makes matrices, not shape {shape}")
+        rows, columns = np.arange(shape[0])[:, None], np.arange(shape[1])[None, :]
+        return op.Cast(op.Equal(rows, columns), to=dtype) * self.gain
+
+
+class RandomUniform:
+    """Uniform on [minval, maxval)."""
+
+    def __init__(self, minval: float = -0.05, maxval: float = 0.05) -> None:
+        self.minval, self.maxval = minval, maxval
+
+    def __call__(self, shape: Shape, dtype: DTypeLike, key: Tensor) -> Tensor:
+        return random.uniform(shape, self.minval, self.maxval, key=key).astype(dtype)
+
+
+class RandomNormal:
+    """Normal with a mean and a standard deviation."""
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05) -> None:
+        self.mean, self.stddev = mean, stddev
+
+    def __call__(self, shape: Shape, dtype: DTypeLike, key: Tensor) -> Tensor:
+        return random.normal(shape, self.mean, self.stddev, key=key).astype(dtype)
+
+
+class TruncatedNormal(RandomNormal):
+    """Normal, cut off at two standard deviations."""
+
+    def __call__(self, shape: Shape, dtype: DTypeLike, key: Tensor) -> Tensor:
+        return random.truncated_normal(shape, self.mean, self.stddev, key=key).astype(dtype)
+
+
+class VarianceScaling:
+    """Variance ``scale / n``, where n is the fan-in, the fan-out or their mean.
+
+    Args:
+        scale: a positive factor.
+        mode: ``fan_in``, ``fan_out`` or ``fan_avg``.
+        distribution: ``truncated_normal``, ``untruncated_normal`` or ``uniform``.
+
+    Source: Glorot and Bengio 2010; He et al. 2015.
+    """
+
+    def __init__(self, scale: float = 1.0, mode: str = "fan_in", distribution: str = "truncated_normal") -> None:
+        if mode not in ("fan_in", "fan_out", "fan_avg"):
+            raise GraphError(f"mode is 'fan_in', 'fan_out' or 'fan_avg', not {mode!r}")
+        if distribution not in ("truncated_normal", "untruncated_normal", "uniform"):
+            raise GraphError(f"distribution is 'truncated_normal', 'untruncated_normal' or 'uniform', not {distribution!r}")
+        self.scale, self.mode, self.distribution = scale, mode, distribution
+
+    def __call__(self, shape: Shape, dtype: DTypeLike, key: Tensor) -> Tensor:
+        fan_in, fan_out = fans(shape)
+        n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        variance = self.scale / max(1.0, n)
+        if self.distribution == "uniform":
+            limit = math.sqrt(3.0 * variance)
+            return random.uniform(shape, -limit, limit, key=key).astype(dtype)
+        if self.distribution == "untruncated_normal":
+            return random.normal(shape, stddev=math.sqrt(variance), key=key).astype(dtype)
+        # dividing by the standard deviation of a unit normal cut off at two keeps the variance as asked
+        return random.truncated_normal(shape, stddev=math.sqrt(variance) / 0.87962566103423978, key=key).astype(dtype)
+
+
+def fans(shape: Shape) -> tuple[float, float]:
+    """Fan-in and fan-out of a weight of Keras's layout (..., in, out)."""
+    if len(shape) < 1:
+        return 1.0, 1.0
+    if len(shape) == 1:
+        return float(shape[0]), float(shape[0])
+    receptive = math.prod(shape[:-2])
+    return float(shape[-2] * receptive), float(shape[-1] * receptive)
+
+
+class GlorotUniform(VarianceScaling):
+    """Uniform with variance 2 / (fan_in + fan_out)."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0, "fan_avg", "uniform")
+
+
+class GlorotNormal(VarianceScaling):
+    """Truncated normal with variance 2 / (fan_in + fan_out)."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0, "fan_avg", "truncated_normal")
+
+
+class HeUniform(VarianceScaling):
+    """Uniform with variance 2 / fan_in."""
+
+    def __init__(self) -> None:
+        super().__init__(2.0, "fan_in", "uniform")
+
+
+class HeNormal(VarianceScaling):
+    """Truncated normal with variance 2 / fan_in."""
+
+    def __init__(self) -> None:
+        super().__init__(2.0, "fan_in", "truncated_normal")
+
+
+class LecunUniform(VarianceScaling):
+    """Uniform with variance 1 / fan_in."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0, "fan_in", "uniform")
+
+
+class LecunNormal(VarianceScaling):
+    """Truncated normal with variance 1 / fan_in."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0, "fan_in", "truncated_normal")
+
+
+def get(initializer: Any) -> Any:
+    """An initializer by Keras's name, or the object given."""
+    from onnxdl.nn.names import resolve
+
+    return resolve("initializer", initializer, _NAMES)
+
+
+_NAMES: dict[str, Any] = {
+    "zeros": Zeros,
+    "ones": Ones,
+    "identity": Identity,
+    "random_uniform": RandomUniform,
+    "uniform": RandomUniform,
+    "random_normal": RandomNormal,
+    "normal": RandomNormal,
+    "truncated_normal": TruncatedNormal,
+    "glorot_uniform": GlorotUniform,
+    "glorot_normal": GlorotNormal,
+    "he_uniform": HeUniform,
+    "he_normal": HeNormal,
+    "lecun_uniform": LecunUniform,
+    "lecun_normal": LecunNormal,
+}

@@ -1,0 +1,112 @@
+"""Parameter: a weight or running statistic of a layer, before and between the traces that use it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from onnxdl.errors import GraphError
+from onnxdl.graph import random
+from onnxdl.graph.dtypes import DTypeLike, to_numpy
+from onnxdl.graph.tensor import Operators, Tensor, TensorLike, as_tensor, tensor
+from onnxdl.graph.trace import current_trace
+from onnxdl.runtime.cells import Cell
+
+Initializer = Callable[[tuple[int, ...], DTypeLike, Tensor], Tensor]
+_numbers = itertools.count()
+
+
+class Parameter(Operators):
+    """Shape, element type, initializer, and whether training changes it.
+
+    It is no value of a graph: in a training trace it becomes an input, in an exported one an initializer, and in dynamic
+    mode a leaf that holds its present value.
+
+    Args:
+        shape: the shape, known numbers only.
+        initializer: a function ``(shape, dtype, key) -> Tensor`` that writes the first value.
+        dtype: the element type.
+        trainable: whether the optimizer updates it.
+        name: its name within its layer.
+    """
+
+    def __init__(
+        self, shape: Sequence[int], initializer: Initializer, *, dtype: DTypeLike = "float32", trainable: bool = True, name: str | None = None
+    ) -> None:
+        if not all(isinstance(d, int | np.integer) and d >= 0 for d in shape):
+            raise GraphError(f"the parameter {name!r} needs a shape of known numbers, not {tuple(shape)}; give the layer's input a fixed size there")
+        self.shape = tuple(int(d) for d in shape)
+        self.initializer = initializer
+        self.dtype = to_numpy(dtype)
+        self.trainable = trainable
+        self.name = name
+        self._number = next(_numbers)
+        self._array: np.ndarray | None = None
+        self._cell: Cell | None = None
+        self._leaf: tuple[int, Tensor] | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def initialized(self) -> bool:
+        """Whether it has a value yet; reading ``value`` gives it one."""
+        return self._array is not None or self._cell is not None
+
+    @property
+    def value(self) -> np.ndarray:
+        """The present value, as an array of your own."""
+        if self._cell is not None:
+            return self._cell.numpy()
+        if self._array is None:
+            key = random.make_key(tensor(np.int64(random.default_seed())), random.place(f"parameter {self._number}"))
+            self._array = self.initializer(self.shape, self.dtype, key).numpy()
+        return self._array.copy()
+
+    @value.setter
+    def value(self, new: Any) -> None:
+        array = np.array(new, dtype=self.dtype)
+        if array.shape != self.shape:
+            raise GraphError(f"a value of shape {list(array.shape)} does not fit {self!r}; it needs {list(self.shape)}")
+        if self._cell is not None:
+            self._cell.assign(array)
+        else:
+            self._array = array
+            self._leaf = None
+
+    def cell(self, device: str = "cpu") -> Cell:
+        """Its place on the device, where sessions read and write it."""
+        if self._cell is None or self._cell.device != device:
+            self._cell = Cell(self.value, device)
+            self._array = None
+        return self._cell
+
+    def numpy(self) -> np.ndarray:
+        """The present value, as an array of your own."""
+        return self.value
+
+    def assign(self, new: TensorLike) -> None:
+        """Sets the next value: at the end of the step in a training trace, at once in dynamic mode."""
+        trace = current_trace()
+        if trace is not None:
+            trace.root.updates[self] = as_tensor(new, as_tensor(self))
+        else:
+            self.value = as_tensor(new, as_tensor(self)).numpy()
+
+    def __tensor__(self) -> Tensor:
+        trace = current_trace()
+        if trace is not None:
+            return trace.variable(self)
+        version = self._cell.version if self._cell is not None else -1
+        if self._leaf is None or self._leaf[0] != version:
+            self._leaf = version, tensor(self.value, self.dtype)
+        return self._leaf[1]
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.name!r}, {self.dtype}{list(self.shape)}{'' if self.trainable else ', not trainable'})"

@@ -1,0 +1,123 @@
+"""Pooling: windows of space reduced to their maximum or mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from onnxdl.graph import op
+from onnxdl.graph.tensor import Tensor
+from onnxdl.nn.conv import channels_back, channels_first, padding_attributes, per_axis
+from onnxdl.nn.layer import Layer
+
+
+class Pooling(Layer):
+    """What the poolings share: a window of ``pool_size`` moves by ``strides`` (its own size by default)."""
+
+    rank = 0
+    operator = ""
+
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = 2,
+        strides: int | Sequence[int] | None = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.pool_size = per_axis(pool_size, self.rank, "pool_size")
+        self.strides = self.pool_size if strides is None else per_axis(strides, self.rank, "strides")
+        self.padding, self.data_format = padding, data_format or "channels_first"
+
+    def call(self, x: Tensor) -> Tensor:
+        pool = getattr(op, self.operator)
+        padding = padding_attributes(self.padding, self.pool_size, [1] * self.rank)
+        y = pool(channels_first(x, self.data_format), kernel_shape=self.pool_size, strides=self.strides, **padding)
+        return channels_back(y, self.data_format)
+
+
+class MaxPooling1D(Pooling):
+    """The largest value of each window of (batch, channels, length)."""
+
+    rank, operator = 1, "MaxPool"
+
+
+class MaxPooling2D(Pooling):
+    """The largest value of each window of (batch, channels, height, width)."""
+
+    rank, operator = 2, "MaxPool"
+
+
+class MaxPooling3D(Pooling):
+    """The largest value of each window of (batch, channels, depth, height, width)."""
+
+    rank, operator = 3, "MaxPool"
+
+
+class AveragePooling1D(Pooling):
+    """The mean of each window of (batch, channels, length)."""
+
+    rank, operator = 1, "AveragePool"
+
+
+class AveragePooling2D(Pooling):
+    """The mean of each window of (batch, channels, height, width)."""
+
+    rank, operator = 2, "AveragePool"
+
+
+class AveragePooling3D(Pooling):
+    """The mean of each window of (batch, channels, depth, height, width)."""
+
+    rank, operator = 3, "AveragePool"
+
+
+class GlobalPooling(Layer):
+    """What the global poolings share: all of space is reduced, (batch, channels, *space) -> (batch, channels)."""
+
+    operator = ""
+
+    def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.data_format, self.keepdims = data_format or "channels_first", keepdims
+
+    def call(self, x: Tensor) -> Tensor:
+        space = list(range(2, x.ndim)) if self.data_format == "channels_first" else list(range(1, x.ndim - 1))
+        return getattr(op, self.operator)(x, space, keepdims=int(self.keepdims))  # type: ignore[no-any-return]
+
+
+class GlobalAveragePooling1D(GlobalPooling):
+    """The mean over the length."""
+
+    operator = "ReduceMean"
+
+
+class GlobalAveragePooling2D(GlobalPooling):
+    """The mean over height and width."""
+
+    operator = "ReduceMean"
+
+
+class GlobalAveragePooling3D(GlobalPooling):
+    """The mean over depth, height and width."""
+
+    operator = "ReduceMean"
+
+
+class GlobalMaxPooling1D(GlobalPooling):
+    """The largest value over the length."""
+
+    operator = "ReduceMax"
+
+
+class GlobalMaxPooling2D(GlobalPooling):
+    """The largest value over height and width."""
+
+    operator = "ReduceMax"
+
+
+class GlobalMaxPooling3D(GlobalPooling):
+    """The largest value over depth, height and width."""
+
+    operator = "ReduceMax"

@@ -1,0 +1,32 @@
+"""Nested lists, tuples and dicts of tensors, as layers take and give them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from onnxdl.graph.tensor import Tensor
+
+
+def tensors_in(tree: Any) -> list[Tensor]:
+    """All tensors of a nested structure, in order."""
+    if isinstance(tree, Tensor):
+        return [tree]
+    if isinstance(tree, dict):
+        return [t for v in tree.values() for t in tensors_in(v)]
+    if isinstance(tree, list | tuple):
+        return [t for v in tree for t in tensors_in(v)]
+    return []
+
+
+def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
+    """The same structure with ``function`` applied to every tensor."""
+    if isinstance(tree, Tensor):
+        return function(tree)
+    if isinstance(tree, dict):
+        return {k: map_tensors(function, v) for k, v in tree.items()}
+    if isinstance(tree, list):
+        return [map_tensors(function, v) for v in tree]
+    if isinstance(tree, tuple):
+        return tuple(map_tensors(function, v) for v in tree)
+    return tree

@@ -1,0 +1,149 @@
+"""The State on the device: each entry is a cell of two buffers, one to read and one that the next step writes.
+
+A step never writes the buffer that it reads (ONNX Runtime accepts that and corrupts silently), and nothing is copied
+between steps: the two buffers change places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnxdl.errors import RuntimeFailure
+from onnxdl.runtime.sessions import create_session, load_onnxruntime, one_line
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+
+class Cell:
+    """One array of the State, resident on a device.
+
+    Args:
+        array: the first value; it is copied.
+        device: ``cpu`` or ``cuda``.
+
+    ``version`` grows with every change of the value.
+    """
+
+    def __init__(self, array: np.ndarray, device: str = "cpu") -> None:
+        self.device = device
+        self.shape, self.dtype = array.shape, array.dtype
+        self.flipped = False
+        self.version = 0
+        self._buffers = [_on_device(array, device), None]
+
+    @property
+    def current(self) -> ort.OrtValue:
+        """The buffer that holds the value."""
+        return self._buffers[self.flipped]
+
+    @property
+    def spare(self) -> ort.OrtValue:
+        """The buffer that the next step writes; made at its first use."""
+        if self._buffers[not self.flipped] is None:
+            self._buffers[not self.flipped] = _on_device(np.zeros(self.shape, self.dtype), self.device)
+        return self._buffers[not self.flipped]
+
+    def flip(self) -> None:
+        """Makes the buffer just written the current one."""
+        self.flipped = not self.flipped
+        self.version += 1
+
+    def numpy(self) -> np.ndarray:
+        """The value as an array of your own."""
+        return np.array(self.current.numpy())
+
+    def assign(self, array: np.ndarray) -> None:
+        """Replaces the value; shape and type stay."""
+        array = np.ascontiguousarray(array, self.dtype)
+        if array.shape != self.shape:
+            raise RuntimeFailure(f"a value of shape {list(array.shape)} cannot replace one of shape {list(self.shape)}")
+        if array.size:
+            self.current.update_inplace(array)
+        self.version += 1
+
+
+def _on_device(array: np.ndarray, device: str) -> Any:
+    """A copy on the device: on the CPU an OrtValue made from an array would share its memory."""
+    ort = load_onnxruntime()
+    return ort.OrtValue.ortvalue_from_numpy(np.array(array, order="C"), device, 0)
+
+
+class Results(Mapping[str, Any]):
+    """What a step gave, by name; scalars are Python floats. Values are copied from the device when they are read."""
+
+    def __init__(self, values: dict[str, ort.OrtValue]) -> None:
+        self._values = values
+
+    def __getitem__(self, name: str) -> Any:
+        array = np.array(self._values[name].numpy())
+        return array.item() if array.ndim == 0 else array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"{{{', '.join(f'{name!r}: {self[name]!r}' for name in self)}}}"
+
+
+class StepSession:
+    """A session whose State stays on the device from one call to the next.
+
+    Args:
+        model: the serialized step; every cell is one of its inputs, ``next/NAME`` outputs write cells, the rest is returned.
+        cells: the State by the step's names. Cells may be shared with other sessions of the same device.
+        device: ``cpu`` or ``cuda``.
+        threads: intra-op threads, 0 for one a core.
+    """
+
+    def __init__(self, model: bytes | str, cells: Mapping[str, Cell], *, device: str = "cpu", threads: int = 0) -> None:
+        self.session = create_session(model, device=device, threads=threads)
+        self.device = device
+        names = [o.name for o in self.session.get_outputs()]
+        self._cells = list(cells.items())
+        self._written = [cells[n.removeprefix("next/")] for n in names if n.startswith("next/")]
+        self._returned = [n for n in names if not n.startswith("next/")]
+        self._order = {n: i for i, n in enumerate(names)}
+        self.inputs = [i.name for i in self.session.get_inputs() if i.name not in cells]
+        self._bindings: dict[tuple[bool, ...], Any] = {}
+
+    def __call__(self, batch: Mapping[str, np.ndarray]) -> Results:
+        """Runs one step on a batch of C-contiguous arrays."""
+        ort = load_onnxruntime()
+        binding = self._binding()
+        for name in self.inputs:
+            binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(batch[name], self.device, 0))
+        for name in self._returned:
+            binding.bind_output(name, "cpu")
+        try:
+            self.session.run_with_iobinding(binding)
+        except Exception as error:  # its exceptions share no base class of their own
+            raise RuntimeFailure(f"ONNX Runtime cannot run the step: {one_line(error)}") from error
+        outputs = binding.get_outputs()
+        results = Results({name: outputs[i] for i, name in enumerate(binding.names) if name in self._order and not name.startswith("next/")})
+        for cell in self._written:
+            cell.flip()
+        return results
+
+    def _binding(self) -> Any:
+        """The binding for the way the cells lie now; there are two in plain training, more where sessions share cells."""
+        key = tuple(cell.flipped for _, cell in self._cells)
+        binding = self._bindings.get(key)
+        if binding is None:
+            binding = self._bindings[key] = self.session.io_binding()
+            binding.names = []
+            written = set(map(id, self._written))
+            for name, cell in self._cells:
+                binding.bind_ortvalue_input(name, cell.current)
+            for name, cell in self._cells:
+                if id(cell) in written:
+                    binding.bind_ortvalue_output(f"next/{name}", cell.spare)
+                    binding.names.append(f"next/{name}")
+            binding.names.extend(self._returned)
+        return binding

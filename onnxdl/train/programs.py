@@ -1,0 +1,102 @@
+"""The sessions of a compiled model, which share one State on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxdl.errors import TrainingError
+from onnxdl.runtime import StepSession
+from onnxdl.runtime.cells import Cell, Results
+from onnxdl.train import step as steps
+
+if TYPE_CHECKING:
+    from onnxdl.train.model import Model
+
+
+class TrainStep:
+    """One step of training, ready to run: ``step(x, y)`` returns loss and metrics by name; the State stays on the device.
+
+    ``program`` is the step as an ir.Model, after the protocol of ``onnxdl.train.step``.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        recipe = model.recipe
+        self.program = steps.train_step(recipe)
+        inputs = {v.name for v in self.program.graph.inputs}
+        model.keep_extra_state({n: a for n, a in steps.extra_state(recipe).items() if n in inputs})
+        cells = {n: c for n, c in model.cells().items() if n in inputs}
+        self.session = StepSession(_serialized(_without_unchanged(self.program.clone())), cells, device=model.device)
+
+    def __call__(self, x: object, y: object = None) -> Results:
+        """Runs one step on a batch; reading a value of the result waits for it."""
+        return self.session(self._model.batch(x, y))
+
+    def run(self, batch: Mapping[str, np.ndarray]) -> Results:
+        """Runs one step on arrays by input name, which must have the model's types."""
+        return self.session(batch)
+
+
+class Evaluation:
+    """Loss and metrics over batches, with the weights as they stand."""
+
+    def __init__(self, model: Model) -> None:
+        recipe = model.recipe
+        program = steps.evaluation_step(recipe)
+        inputs = {v.name for v in program.graph.inputs}
+        shared = model.cells()
+        self._own = {n: Cell(a, model.device) for n, a in steps.extra_state(recipe).items() if n.startswith("metrics.") and n in inputs}
+        cells = {n: self._own.get(n) or shared[n] for n in inputs if n in self._own or n in shared}
+        self.session = StepSession(_serialized(program), cells, device=model.device)
+
+    def reset(self) -> None:
+        """Forgets the batches seen."""
+        for cell in self._own.values():
+            cell.assign(np.zeros(cell.shape, cell.dtype))
+
+
+class Prediction:
+    """Inference with the weights as they stand."""
+
+    def __init__(self, model: Model) -> None:
+        program = steps.inference(model, model.input_specs, model.output_names, weights_inside=False)
+        inputs = {v.name for v in program.graph.inputs}
+        cells = {n: c for n, c in model.parameter_cells().items() if n in inputs}
+        self.session = StepSession(_serialized(program), cells, device=model.device)
+
+
+T = TypeVar("T")
+
+
+def cached(model: Model, kind: Callable[[Model], T]) -> T:
+    """The model's program of that kind, built at its first use."""
+    programs = model.programs
+    if kind not in programs:
+        programs[kind] = kind(model)
+    return programs[kind]  # type: ignore[no-any-return]
+
+
+def _without_unchanged(model: ir.Model) -> ir.Model:
+    """Drops the outputs that only pass a State entry on: a session leaves those where they are."""
+    graph = model.graph
+    for i in reversed(range(len(graph.outputs))):
+        value = graph.outputs[i]
+        producer = value.producer()
+        if producer is None or producer.op_type != "Identity" or value.name is None or not value.name.startswith(steps.NEXT):
+            continue
+        source = producer.inputs[0]
+        if source is not None and source.is_graph_input() and source.name == value.name.removeprefix(steps.NEXT):
+            del graph.outputs[i]
+            graph.remove(producer, safe=True)
+    return model
+
+
+def _serialized(model: ir.Model) -> bytes:
+    try:
+        return ir.to_proto(model).SerializeToString()
+    except ValueError as error:
+        raise TrainingError(f"the program is too large for one message: {error}") from error
