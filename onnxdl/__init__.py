@@ -1,7 +1,13 @@
-"""Deep learning whose only program format is ONNX: build, differentiate, train, export."""
+"""Deep learning whose only program format is ONNX: build, differentiate, train, export.
 
+    import onnxdl as ox
+    from onnxdl import nn, op, optim
+"""
+
+from onnxdl import data, errors, nn, optim
 from onnxdl.autodiff.gradient import gradient
-from onnxdl.graph import op
+from onnxdl.graph import op, random
+from onnxdl.graph.function import function
 from onnxdl.graph.random import set_seed
 from onnxdl.graph.tensor import Tensor, tensor
 from onnxdl.nn.symbolic import Input

@@ -18,7 +18,7 @@ from onnxdl.autodiff.shapes import ones_like, unbroadcast, zeros_like
 from onnxdl.errors import GradientError
 from onnxdl.graph import op
 from onnxdl.graph.dtypes import is_float
-from onnxdl.graph.infer import describe, schema_of
+from onnxdl.graph.infer import describe, dims, schema_of
 from onnxdl.graph.tensor import Tensor, TensorLike, as_tensor
 from onnxdl.graph.trace import DEFAULT_OPSET, Trace, current_trace, outermost_scope, where
 from onnxdl.graph.walk import ancestry, used_values
@@ -56,13 +56,15 @@ def gradient(
     given = list(seeds) if seeds is not None else [None] * len(ys)
     if len(given) != len(ys):
         raise GradientError(f"{len(ys)} outputs but {len(given)} seeds; give one each, None for ones{where()}")
-    incoming = [ones_like(t) if s is None else as_tensor(s, t) for t, s in zip(ys, given, strict=True)]
+    with outermost_scope("grad"):
+        incoming = [ones_like(t) if s is None else as_tensor(s, t) for t, s in zip(ys, given, strict=True)]
     for t, s in zip(ys, incoming, strict=True):
-        if t.ndim != s.ndim:
+        if (want := dims(t.value)) is not None and (have := dims(s.value)) is not None and len(want) != len(have):
             raise GradientError(f"the seed {describe(s.value)} does not have the shape of {describe(t.value)}{where()}")
     trace = current_trace() or next((t.trace for t in ys if t.trace is not None), None)
     gradients = _reverse(ys, incoming, [x.value for x in wrt], trace, rules or {})
-    return [_total(gradients[x.value], x) if gradients.get(x.value) else zeros_like(x) for x in wrt]
+    with outermost_scope("grad"):
+        return [_total(gradients[x.value], x) if gradients.get(x.value) else zeros_like(x) for x in wrt]
 
 
 def _reverse(ys: Sequence[Tensor], seeds: Sequence[Tensor], wrt: Sequence[ir.Value], trace: Trace | None, rules: Rules) -> Gradients:
@@ -121,7 +123,7 @@ def _contributions(
         x = Tensor(value, trace)
         g = as_tensor(result, x)
         if g.value.dtype != value.dtype and isinstance(value.type, ir.TensorType):
-            g = op.CastLike(g, x)
+            g = g.astype(x.dtype)
         yield value, unbroadcast(g, x) if isinstance(value.type, ir.TensorType) else g
 
 
@@ -159,7 +161,9 @@ def _through_body(
     return [next(found) if x is not None and is_float(x.value.dtype) else None for x in inputs]
 
 
-def _partial(ys: Sequence[Tensor], seeds: Sequence[Tensor], wrt: Sequence[Tensor], trace: Trace | None, rules: Rules) -> list[Tensor | None]:
+def _partial(
+    ys: Sequence[Tensor], seeds: Sequence[Tensor], wrt: Sequence[Tensor], trace: Trace | None, rules: Rules
+) -> list[Tensor | None]:
     gradients = _reverse(ys, seeds, [x.value for x in wrt], trace, rules)
     return [_total(gradients[x.value], x) if gradients.get(x.value) else None for x in wrt]
 

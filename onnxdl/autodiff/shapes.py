@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from onnxdl.graph import op
+from onnxdl.graph.dtypes import DTypeLike, to_numpy
 from onnxdl.graph.infer import Dim, content, dims
 from onnxdl.graph.tensor import Tensor
 
@@ -82,9 +83,9 @@ def ones_like(x: Tensor) -> Tensor:
     return full_like(x, 1)
 
 
-def full_like(x: Tensor, fill: float) -> Tensor:
-    """One number in the shape and type of ``x``."""
-    number = np.array(fill).astype(x.dtype)
+def full_like(x: Tensor, fill: float, dtype: DTypeLike | None = None) -> Tensor:
+    """One number in the shape of ``x``, in its type or another."""
+    number = np.array(fill).astype(x.dtype if dtype is None else to_numpy(dtype))
     return op.Expand(number, shape_of(x))
 
 

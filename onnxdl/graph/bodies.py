@@ -15,19 +15,25 @@ from onnxdl.graph.trace import Trace, where
 Spec = tuple[str, ir.DataType, tuple[Dim, ...] | None]
 
 
-def trace_body(op_type: str, name: str, body: Callable[..., Any], inputs: Sequence[Tensor | None], n_scan_inputs: int, trace: Trace | None) -> ir.Graph:
+def trace_body(
+    op_type: str, name: str, body: Callable[..., Any], inputs: Sequence[Tensor | None], n_scan_inputs: int, trace: Trace | None
+) -> ir.Graph:
     """The graph of a body; carried tensors whose shape changes from turn to turn get symbolic dimensions."""
     specs = _specs(op_type, inputs, n_scan_inputs)
     graph = _traced(name, body, specs, trace)
     first_in, first_out = (2, 1) if op_type == "Loop" else (0, 0)
     carried = {"Loop": len(inputs) - 2, "Scan": len(inputs) - n_scan_inputs}.get(op_type, 0)
     if op_type != "If" and len(graph.outputs) < first_out + carried:
-        raise GraphError(f"the body of {op_type} must return its {carried} carried tensors first; it returned {len(graph.outputs)}{where()}")
+        raise GraphError(
+            f"the body of {op_type} must return its {carried} carried tensors first; it returned {len(graph.outputs)}{where()}"
+        )
     loosened = list(specs)
     for i in range(carried):
         before, after = specs[first_in + i], graph.outputs[first_out + i]
         if before[1] != after.dtype:
-            raise GraphError(f"the body of {op_type} turns {before[1].name} into {describe(after)}; carried tensors keep their type{where()}")
+            raise GraphError(
+                f"the body of {op_type} turns {before[1].name} into {describe(after)}; carried tensors keep their type{where()}"
+            )
         loosened[first_in + i] = (before[0], before[1], _loosened(before[2], dims(after)))
     return graph if loosened == specs else _traced(name, body, loosened, trace)
 

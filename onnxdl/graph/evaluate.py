@@ -15,8 +15,8 @@ import onnx_ir as ir
 
 from onnxdl import runtime
 from onnxdl.errors import GraphError
-from onnxdl.graph.walk import ancestry, bodies
 from onnxdl.graph.trace import DEFAULT_OPSET, IR_VERSION
+from onnxdl.graph.walk import ancestry, bodies
 
 if TYPE_CHECKING:
     from onnxdl.graph.tensor import Tensor

@@ -24,7 +24,9 @@ def index_tensor(x: Tensor, index: Any) -> Tensor:
 
 
 def _is_array(part: Any) -> bool:
-    return isinstance(part, Operators | np.ndarray | list | np.bool_) and not (isinstance(part, np.ndarray) and part.ndim == 0 and part.dtype != bool)
+    return isinstance(part, Operators | np.ndarray | list | np.bool_) and not (
+        isinstance(part, np.ndarray) and part.ndim == 0 and part.dtype != bool
+    )
 
 
 def _span(part: Any) -> int:

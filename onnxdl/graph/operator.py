@@ -191,7 +191,9 @@ _NUMPY = {f"tensor({d.name.lower()})": d.numpy() for d in ir.DataType if d not i
 _NUMPY["tensor(string)"] = np.dtype(object)
 
 
-def _attributes(schema: onnx.defs.OpSchema, given: dict[str, Any], trace: Trace | None, inputs: Sequence[Tensor | None]) -> dict[str, ir.Attr]:
+def _attributes(
+    schema: onnx.defs.OpSchema, given: dict[str, Any], trace: Trace | None, inputs: Sequence[Tensor | None]
+) -> dict[str, ir.Attr]:
     attributes: dict[str, ir.Attr] = {}
     for name, value in given.items():
         if name not in schema.attributes:
@@ -259,4 +261,3 @@ def _output_count(schema: onnx.defs.OpSchema, attributes: dict[str, ir.Attr], n_
             raise GraphError(f"Split needs num_outputs=, or outputs= beside a split input{where()}")
     required = sum(f.option == _Option.Single for f in schema.outputs)
     return required or len(schema.outputs)
-

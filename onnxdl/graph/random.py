@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from onnxdl.graph import op
-from onnxdl.graph.dtypes import DTypeLike
 from onnxdl.graph.tensor import Tensor, TensorLike, as_tensor, tensor
 from onnxdl.graph.trace import current_trace, scope_path
 

@@ -126,6 +126,8 @@ class Operators:
 class Tensor(Operators):
     """A value of a graph.
 
+    ``mask``, where a layer has set it, says which steps of a (batch, time, ...) tensor count: bool, (batch, time).
+
     Args:
         value: the onnx_ir Value.
         trace: the static trace that owns it, None for a dynamic value.
@@ -134,6 +136,7 @@ class Tensor(Operators):
     def __init__(self, value: ir.Value, trace: Trace | None = None) -> None:
         self.value = value
         self.trace = trace
+        self.mask: Tensor | None = None
         if trace is None:
             value.meta["handles"] = value.meta.get("handles", 0) + 1
 

@@ -76,7 +76,15 @@ class Trace:
         over_dynamic: whether this is a body inside a dynamic expression, whose tensors may be used inside.
     """
 
-    def __init__(self, name: str = "main", *, training: bool = False, opset: int = DEFAULT_OPSET, parent: Trace | None = None, over_dynamic: bool = False) -> None:
+    def __init__(
+        self,
+        name: str = "main",
+        *,
+        training: bool = False,
+        opset: int = DEFAULT_OPSET,
+        parent: Trace | None = None,
+        over_dynamic: bool = False,
+    ) -> None:
         self.graph = ir.Graph([], [], nodes=[], opset_imports={} if parent else {"": opset}, name=name)
         self.training = training
         self.parent = parent
@@ -86,6 +94,7 @@ class Trace:
         self.domains: dict[str, int] = {}
         self.variables: dict[Any, Tensor] = {}
         self.updates: dict[Any, Tensor] = {}
+        self.losses: list[Tensor] = []
         self.declare: Callable[[Any], Tensor] | None = None
         self.random_key: Callable[[], tuple[Tensor, Tensor]] | None = None
         self._names: Counter[str] = Counter() if parent is None else parent.root._names

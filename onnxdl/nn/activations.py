@@ -7,6 +7,7 @@ from typing import Any
 
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
+from onnxdl.nn.names import resolve
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -160,8 +161,6 @@ def glu(x: Tensor, axis: int = -1) -> Tensor:
 
 def get(activation: Any) -> Activation:
     """An activation by Keras's name, or the function given; None is linear."""
-    from onnxdl.nn.names import resolve
-
     return linear if activation is None else resolve("activation", activation, NAMES)
 
 

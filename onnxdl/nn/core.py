@@ -17,6 +17,8 @@ from onnxdl.nn.layer import Layer
 class Dense(Layer):
     """activation(x @ kernel + bias) over the last axis: (..., n) -> (..., units)."""
 
+    weight_options = ("kernel", "bias")
+
     def __init__(
         self,
         units: int,

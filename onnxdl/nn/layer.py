@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,15 +14,28 @@ from onnxdl.errors import GraphError
 from onnxdl.graph.dtypes import DTypeLike
 from onnxdl.graph.tensor import Operators, Tensor, as_tensor
 from onnxdl.graph.trace import current_trace, scope
-from onnxdl.nn import initializers
+from onnxdl.nn import constraints, initializers, regularizers
+from onnxdl.nn.config import Configurable
 from onnxdl.nn.names import snake_case
 from onnxdl.nn.parameter import Parameter
-from onnxdl.nn.structure import map_tensors, tensors_in
+from onnxdl.nn.structure import map_tensors, masks_of, set_masks, tensors_in
 
 _training: ContextVar[bool | None] = ContextVar("onnxdl_training", default=None)
 
+_watcher: ContextVar[Callable[[Layer, Any], None] | None] = ContextVar("onnxdl_layer_watcher", default=None)
 
-class Layer:
+
+@contextmanager
+def watching(watcher: Callable[[Layer, Any], None]) -> Iterator[None]:
+    """Tells ``watcher`` of each layer called inside, with its result."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
+class Layer(Configurable):
     """What networks are made of; write your own as a Keras user does.
 
     Override ``call``, and ``build(self, input_shape)`` where weights depend on the input's shape, in which the batch and
@@ -30,13 +44,35 @@ class Layer:
     Args:
         name: its name among its siblings; by default the attribute's name or the class's in snake case.
         trainable: False freezes all its weights.
+        dtype: the element type of its weights.
+        activity_regularizer: a regularizer whose value on the outputs is added to the loss.
+        weight_options: for a layer with ``weight_options = ("kernel", "bias")``, what its weights are given by name:
+            ``kernel_regularizer``, ``kernel_constraint``, ``bias_regularizer`` and ``bias_constraint``.
     """
 
-    def __init__(self, name: str | None = None, *, trainable: bool = True) -> None:
+    weight_options: ClassVar[tuple[str, ...]] = ()
+    supports_masking: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        trainable: bool = True,
+        dtype: DTypeLike = "float32",
+        activity_regularizer: Any = None,
+        **weight_options: Any,
+    ) -> None:
         self.name = name
         self.built = False
+        self.dtype = dtype
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         self._trainable = trainable
         self._parameters: dict[str, Parameter] = {}
+        self._options = weight_options
+        known = {f"{w}_{kind}" for w in self.weight_options for kind in ("regularizer", "constraint")}
+        for option in weight_options:
+            if option not in known:
+                raise TypeError(f"{type(self).__name__} takes no argument {option!r}")
 
     def build(self, input_shape: Any) -> None:
         """Creates the weights; called once, before the first ``call``."""
@@ -49,18 +85,42 @@ class Layer:
         self,
         shape: Sequence[int] = (),
         initializer: Any = "glorot_uniform",
-        dtype: DTypeLike = "float32",
+        dtype: DTypeLike | None = None,
         trainable: bool = True,
         *,
         name: str | None = None,
+        regularizer: Any = None,
+        constraint: Any = None,
     ) -> Parameter:
-        """A new Parameter of this layer."""
+        """A new Parameter of this layer; by default the layer's own dtype and the options given for its name."""
         name = name or f"weight_{len(self._parameters)}"
         if name in self._parameters:
             raise GraphError(f"{type(self).__name__} has a weight called {name!r} already; give this one another name")
-        parameter = Parameter(shape, initializers.get(initializer), dtype=dtype, trainable=trainable, name=name)
+        parameter = Parameter(shape, initializers.get(initializer), dtype=dtype or self.dtype, trainable=trainable, name=name)
+        option = name.removesuffix("_kernel")
+        parameter.regularizer = regularizers.get(regularizer or self._options.get(f"{option}_regularizer"))
+        parameter.constraint = constraints.get(constraint or self._options.get(f"{option}_constraint"))
         self._parameters[name] = parameter
         return parameter
+
+    def add_loss(self, loss: Any) -> None:
+        """Adds a tensor's sum to the loss of the step being traced; outside a trace there is no loss to add to."""
+        trace = current_trace()
+        if trace is not None:
+            trace.root.losses.append(as_tensor(loss))
+
+    def regularization_losses(self) -> list[Tensor]:
+        """What the regularizers say of the trainable weights."""
+        return [p.regularizer(as_tensor(p)) for p in self.trainable_weights if p.regularizer is not None]
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The output's mask, for layers that support masking: which steps count, bool (batch, time); by default the input's."""
+        return mask
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments by name, as plain data, with the present name and ``trainable``."""
+        config = super().get_config()
+        return {**config, **{k: v for k, v in (("name", self.name), ("trainable", self._trainable)) if k in config}}
 
     def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
         args, kwargs = map_data(args), map_data(kwargs)
@@ -69,14 +129,26 @@ class Layer:
 
             return record(self, args, kwargs, training)
         with scope((self.name or snake_case(type(self).__name__)).replace(".", "/")):
-            return self.at_top(*args, training=training, **kwargs)
+            result = self.at_top(*args, training=training, **kwargs)
+        watcher = _watcher.get()
+        if watcher is not None:
+            watcher(self, result)
+        return result
 
     def at_top(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
         """Like calling it, without a scope of its own: its layers stand at the top of the graph."""
         token = _training.set(training if training is not None else self._inherited_training())
         try:
             self._build_once(args)
-            return self.call(*args, **self._with_training(kwargs))
+            with_context = self._with_context(args, kwargs)
+            outputs = self.call(*args, **with_context)
+            if self.activity_regularizer is not None:
+                for t in tensors_in(outputs):
+                    self.add_loss(self.activity_regularizer(t))
+            if self.supports_masking:
+                first = args[0] if args else None
+                set_masks(outputs, self.compute_mask(first, masks_of(first, with_context.get("mask"))))
+            return outputs
         finally:
             _training.reset(token)
 
@@ -87,10 +159,15 @@ class Layer:
         trace = current_trace()
         return trace.root.training if trace is not None else False
 
-    def _with_training(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        if "training" in inspect.signature(self.call).parameters:
-            return {**kwargs, "training": bool(_training.get())}
-        return kwargs
+    def _with_context(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The keywords of ``call``, with ``training``, ``mask`` and each ``<argument>_mask`` where it takes them."""
+        accepted = inspect.signature(self.call).parameters
+        given = {**dict(zip(accepted, args, strict=False)), **kwargs}
+        context: dict[str, Any] = {"training": bool(_training.get())} if "training" in accepted else {}
+        if "mask" in accepted and "mask" not in given and args:
+            context["mask"] = masks_of(args[0])
+        context.update((f"{k}_mask", masks_of(v)) for k, v in given.items() if f"{k}_mask" in accepted and f"{k}_mask" not in given)
+        return {**kwargs, **context}
 
     def _build_once(self, args: Sequence[Any]) -> None:
         self._name_children()

@@ -44,6 +44,8 @@ class Parameter(Operators):
         self.dtype = to_numpy(dtype)
         self.trainable = trainable
         self.name = name
+        self.regularizer: Callable[[Tensor], Tensor] | None = None
+        self.constraint: Callable[[Tensor], Tensor] | None = None
         self._number = next(_numbers)
         self._array: np.ndarray | None = None
         self._cell: Cell | None = None

@@ -1,4 +1,4 @@
-"""Nested lists, tuples and dicts of tensors, as layers take and give them."""
+"""Nested lists, tuples and dicts of tensors, as layers take and give them, and the masks they carry."""
 
 from __future__ import annotations
 
@@ -30,3 +30,20 @@ def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
     if isinstance(tree, tuple):
         return tuple(map_tensors(function, v) for v in tree)
     return tree
+
+
+def masks_of(tree: Any, given: Any = None) -> Any:
+    """The masks of a structure's tensors, in the same structure; None where no tensor has one. ``given`` comes first."""
+    if given is not None:
+        return given
+    return map_tensors(lambda t: t.mask, tree) if any(t.mask is not None for t in tensors_in(tree)) else None
+
+
+def set_masks(outputs: Any, masks: Any) -> None:
+    """Gives each tensor of ``outputs`` its mask, unless it has one."""
+    if masks is None:
+        return
+    flat = list(masks) if isinstance(masks, list | tuple) else [masks]
+    for t, mask in zip(tensors_in(outputs), flat, strict=False):
+        if t.mask is None:
+            t.mask = mask

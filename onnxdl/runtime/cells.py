@@ -58,7 +58,7 @@ class Cell:
 
     def assign(self, array: np.ndarray) -> None:
         """Replaces the value; shape and type stay."""
-        array = np.ascontiguousarray(array, self.dtype)
+        array = np.asarray(array, self.dtype, order="C")
         if array.shape != self.shape:
             raise RuntimeFailure(f"a value of shape {list(array.shape)} cannot replace one of shape {list(self.shape)}")
         if array.size:
@@ -126,7 +126,9 @@ class StepSession:
         except Exception as error:  # its exceptions share no base class of their own
             raise RuntimeFailure(f"ONNX Runtime cannot run the step: {one_line(error)}") from error
         outputs = binding.get_outputs()
-        results = Results({name: outputs[i] for i, name in enumerate(binding.names) if name in self._order and not name.startswith("next/")})
+        results = Results(
+            {name: outputs[i] for i, name in enumerate(binding.names) if name in self._order and not name.startswith("next/")}
+        )
         for cell in self._written:
             cell.flip()
         return results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -15,6 +16,11 @@ from onnxdl.errors import RuntimeFailure
 if TYPE_CHECKING:
     import onnxruntime as ort
 
+_FATAL = 4  # what ONNX Runtime would log as an error, it also raises
+_NO_CUDA = "CUDA was asked for but does not start here; see `onnxdl info`, or use device='cpu'"
+_FAILED_NODE = re.compile(r"while running (\w+) node\. Name:'([^']*)'")
+_NOISE = re.compile(r"^\d+ : [A-Z_]+ : |/\S+\.(?:h|cc):\d+ [^()]*\([^()]*\)(?: const)? |\S+ [=!<>]+ \S+ was false\. ")
+
 
 @cache
 def load_onnxruntime() -> Any:
@@ -22,7 +28,7 @@ def load_onnxruntime() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import onnxruntime
-    onnxruntime.set_default_logger_severity(3)
+    onnxruntime.set_default_logger_severity(_FATAL)
     return onnxruntime
 
 
@@ -30,7 +36,8 @@ def load_onnxruntime() -> Any:
 def cuda_available() -> bool:
     """Whether the CUDA provider is built in and its libraries and a device are really there."""
     ort = load_onnxruntime()
-    if "CUDAExecutionProvider" not in ort.get_available_providers() or not os.path.exists("/proc/driver/nvidia/version") and os.name != "nt":
+    has_driver = os.name == "nt" or os.path.exists("/proc/driver/nvidia/version")
+    if "CUDAExecutionProvider" not in ort.get_available_providers() or not has_driver:
         return False
     if hasattr(ort, "preload_dlls"):
         ort.preload_dlls()
@@ -45,7 +52,7 @@ def _probe(ort: Any) -> Sequence[str]:
     node.outputs[0].name, node.outputs[0].type, node.outputs[0].shape = "y", x.type, x.shape
     model = ir.Model(ir.Graph([x], node.outputs, nodes=[node], opset_imports={"": 21}, name="probe"), ir_version=10)
     options = ort.SessionOptions()
-    options.log_severity_level = 4
+    options.log_severity_level = _FATAL
     providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     session = ort.InferenceSession(ir.to_proto(model).SerializeToString(), options, providers=providers)
     return session.get_providers()  # type: ignore[no-any-return]
@@ -56,7 +63,7 @@ def resolve_device(device: str | None) -> str:
     if device in (None, "auto"):
         return "cuda" if cuda_available() else "cpu"
     if device == "cuda" and not cuda_available():
-        raise RuntimeFailure("CUDA was asked for but does not start here; see `onnxdl info`, or use device='cpu'")
+        raise RuntimeFailure(_NO_CUDA)
     if device not in ("cpu", "cuda"):
         raise RuntimeFailure(f"unknown device {device!r}; use 'cpu', 'cuda' or 'auto'")
     return device
@@ -72,14 +79,17 @@ def create_session(model: bytes | str | os.PathLike[str], *, device: str = "cpu"
     """
     ort = load_onnxruntime()
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = _FATAL
     options.intra_op_num_threads = threads
     providers = ["CUDAExecutionProvider", "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
     source = model if isinstance(model, bytes) else os.fspath(model)
     try:
-        return ort.InferenceSession(source, options, providers=providers)
+        session = ort.InferenceSession(source, options, providers=providers)
     except Exception as error:  # its exceptions share no base class of their own
         raise RuntimeFailure(f"ONNX Runtime cannot load the model: {one_line(error)}") from error
+    if providers[0] not in session.get_providers():  # it falls back to the CPU on its own
+        raise RuntimeFailure(_NO_CUDA)
+    return session
 
 
 def run(session: ort.InferenceSession, outputs: Sequence[str] | None, feeds: Mapping[str, np.ndarray]) -> list[Any]:
@@ -91,8 +101,10 @@ def run(session: ort.InferenceSession, outputs: Sequence[str] | None, feeds: Map
 
 
 def one_line(error: Exception) -> str:
-    """ONNX Runtime's message without its error code, locations and line breaks."""
+    """ONNX Runtime's message without its error code, its own source's lines and line breaks; the node that failed is named."""
     text = " ".join(str(error).split())
+    failed = _FAILED_NODE.search(text)
     for marker in ("[ONNXRuntimeError]", "Status Message:"):
         text = text.split(marker)[-1]
-    return text.strip(" :")
+    text = _NOISE.sub("", text.strip(" :")).strip(" :")
+    return f"{text} (in the {failed[1]} node {failed[2]!r})" if failed else text

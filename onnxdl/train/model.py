@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from onnxdl.data import ArrayBatches, Batches, IterableBatches
+from onnxdl import optim
 from onnxdl.errors import DataError, ShapeError, TrainingError
 from onnxdl.graph import random
-from onnxdl.graph.dtypes import to_numpy
-from onnxdl.graph.tensor import Tensor
-from onnxdl.nn import losses, metrics
+from onnxdl.nn import losses
 from onnxdl.nn.layer import Layer
 from onnxdl.nn.names import snake_case
-from onnxdl.nn.parameter import Parameter
 from onnxdl.nn.structure import tensors_in
 from onnxdl.nn.symbolic import layers_between, replay, scratch_trace
 from onnxdl.runtime import Cell, resolve_device, run
 from onnxdl.runtime.sessions import create_session
+from onnxdl.train import fit as fitting
 from onnxdl.train import step as steps
+from onnxdl.train.callbacks import Callback, History
+from onnxdl.train.matching import fit_to_specs, metrics_each, named_arrays, one_each, spec_from, spec_of, split, target_spec_dtype
 from onnxdl.train.programs import Evaluation, Prediction, TrainStep, cached
+from onnxdl.train.export import export_model, save_model
 from onnxdl.train.step import Recipe, Spec
+from onnxdl.train.summary import print_summary
+
+
+class Compiled(NamedTuple):
+    """What ``compile`` was told."""
+
+    optimizer: optim.Optimizer
+    loss: Any
+    metrics: Any
 
 
 class Model(Layer):
@@ -42,12 +55,13 @@ class Model(Layer):
         self.target_specs: list[Spec] = []
         self.programs: dict[Any, Any] = {}
         self.device = "cpu"
-        self._compiled: dict[str, Any] | None = None
+        self.stop_training = False
+        self.compiled: Compiled | None = None
         self._extra: dict[str, Cell] = {}
         if inputs is not None:
             self.layers = layers_between(tensors_in(inputs), tensors_in(outputs))
             name_layers(self.layers)
-            self._specify([_spec_of(t, i) for i, t in enumerate(tensors_in(inputs))])
+            self._specify([spec_of(t, i) for i, t in enumerate(tensors_in(inputs))])
 
     def call(self, inputs: Any) -> Any:
         """The outputs for given inputs."""
@@ -76,7 +90,7 @@ class Model(Layer):
         if not self.input_specs:
             if x is None:
                 raise TrainingError("the model does not know its input yet: put an ox.Input first, or call fit or predict with data")
-            self._specify([_spec_from(a, i, n) for i, (n, a) in enumerate(_named(x))])
+            self._specify([spec_from(a, i, n) for i, (n, a) in enumerate(named_arrays(x))])
         self._initialize()
 
     def _initialize(self) -> None:
@@ -91,7 +105,7 @@ class Model(Layer):
                 p.value = value
 
     def compile(
-        self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None, *, loss_weights: Any = None, device: str | None = None
+        self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None, *, device: str | None = None
     ) -> None:
         """Says how the model is trained.
 
@@ -99,25 +113,27 @@ class Model(Layer):
             optimizer: an optimizer of ``onnxdl.optim`` or its name.
             loss: a loss, its name, or a function ``(y_true, y_pred)``; a list with one for each output.
             metrics: metrics, names or functions; a list of lists with several outputs.
-            loss_weights: a factor for each output's loss.
             device: ``cpu``, ``cuda``, or by default CUDA where there is one.
         """
-        from onnxdl.optim import get
-
         self.device = resolve_device(device)
-        self._compiled = {"optimizer": get(optimizer), "loss": loss, "metrics": metrics, "loss_weights": loss_weights}
+        self.compiled = Compiled(optim.get(optimizer), loss, metrics)
         self.programs.clear()
         self._extra.clear()
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether it has an optimizer and a loss."""
+        return self.compiled is not None and self.compiled.loss is not None
+
+    @property
     def recipe(self) -> Recipe:
         """Everything the train step is made of."""
-        if self._compiled is None or self._compiled["loss"] is None:
+        if self.compiled is None or not self.is_compiled:
             raise TrainingError("the model must be compiled with an optimizer and a loss first: model.compile(optimizer=..., loss=...)")
         n = len(self.output_names)
-        chosen = [losses.get(v) for v in _one_each(self._compiled["loss"], n, "loss")]
+        chosen = [losses.get(v) for v in one_each(self.compiled.loss, n, "loss")]
         return Recipe(
-            self, self.input_specs, self.target_specs, chosen, _metrics_each(self._compiled["metrics"], n), self._compiled["optimizer"]
+            self, self.input_specs, self.target_specs, chosen, metrics_each(self.compiled.metrics, n), self.compiled.optimizer
         )
 
     # ---- State --------------------------------------------------------------------------------------------------
@@ -161,9 +177,9 @@ class Model(Layer):
 
     def batch(self, x: Any, y: Any = None) -> dict[str, np.ndarray]:
         """Data as arrays by input name, in the model's types and shapes."""
-        arrays = _fit_to(self.input_specs, x, "input")
+        arrays = fit_to_specs(self.input_specs, x, "input")
         if y is not None:
-            arrays.update(_fit_to(self.target_specs, self._aligned(y), "target"))
+            arrays.update(fit_to_specs(self.target_specs, self._aligned(y), "target"))
         return arrays
 
     def ensure_targets(self, y: Any) -> None:
@@ -174,12 +190,12 @@ class Model(Layer):
         if self.target_specs and [len(s.shape) for s in self.target_specs] == [a.ndim for _, a in arrays]:
             return
         names = ["target"] if len(arrays) == 1 else [f"target_{i}" for i in range(len(arrays))]
-        self.target_specs = [Spec(n, _target_dtype(a), ("batch", *a.shape[1:])) for n, (_, a) in zip(names, arrays, strict=True)]
+        self.target_specs = [Spec(n, target_spec_dtype(a), ("batch", *a.shape[1:])) for n, (_, a) in zip(names, arrays, strict=True)]
         self.programs.clear()
 
     def _aligned(self, y: Any) -> list[tuple[str | None, np.ndarray]]:
         """Targets as arrays; numbers for an output of one column become a column, as Keras has it."""
-        arrays = _named(y)
+        arrays = named_arrays(y)
         shapes = self.output_shapes
         if len(arrays) != len(shapes):
             return arrays
@@ -211,6 +227,108 @@ class Model(Layer):
         return cached(self, Prediction)
 
 
+    # ---- fit, evaluate, predict ---------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int = 32,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Sequence[Callback] = (),
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        initial_epoch: int = 0,
+        *,
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+    ) -> History:
+        """Trains for a number of epochs.
+
+        Args:
+            x: one array, a list or dict of arrays by input, or an iterable of batches ``(x, y)``.
+            y: the targets, likewise.
+            batch_size: samples a step.
+            epochs: the epoch to stop after.
+            verbose: ``auto`` or 1 a progress bar on a terminal and a line an epoch elsewhere, 2 lines, 0 nothing.
+            callbacks: what happens beside training.
+            validation_split: the fraction of the samples, the last ones, that are kept for validation.
+            validation_data: ``(x, y)`` to evaluate on after each epoch.
+            shuffle: whether each epoch has an order of its own.
+            initial_epoch: the epoch to start at.
+            checkpoint: a folder that gets a checkpoint after each epoch, and when the run is interrupted.
+            resume: whether to go on from the checkpoint in that folder, bit for bit as if the run had not stopped.
+
+        Returns:
+            The loss and metrics of each epoch.
+        """
+        held_out = validation_data
+        if validation_split:
+            (x, y), held_out = split(x, y, validation_split)
+        batches = self._batches(x, y, batch_size, shuffle=shuffle)
+        validation = None if held_out is None else self._batches(held_out[0], held_out[1], batch_size)
+        return fitting.fit(
+            self,
+            batches,
+            epochs=epochs,
+            initial_epoch=initial_epoch,
+            validation=validation,
+            callbacks=callbacks,
+            verbose=verbose,
+            checkpoint=checkpoint,
+            resume=resume,
+        )
+
+    def evaluate(self, x: Any, y: Any = None, batch_size: int = 32, *, return_dict: bool = False) -> Any:
+        """The loss, followed by the metrics, over all samples; by name if ``return_dict``."""
+        logs = fitting.evaluate(self, self._batches(x, y, batch_size))
+        values = list(logs.values())
+        return logs if return_dict else values if len(values) > 1 else values[0]
+
+    def predict(self, x: Any, batch_size: int = 32) -> Any:
+        """The outputs for all samples: an array, or a list of arrays with several outputs."""
+        self.ensure_built(x)
+        session = self.prediction().session
+        parts = [session(batch) for batch in ArrayBatches(fit_to_specs(self.input_specs, x, "input"), batch_size).epoch(0)]
+        outputs = [np.concatenate([p[name] for p in parts]) for name in self.output_names]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def summary(self) -> None:
+        """Prints its layers with output shapes and numbers of parameters."""
+        self.ensure_built()
+        print_summary(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes one .onnx file: inference graph, weights and, if the model was compiled and has targets, its training_info."""
+        save_model(self, path)
+
+    def export(self, path: str | os.PathLike[str], format: str = "onnx") -> None:
+        """Writes the model in a format: ``onnx`` (weights inside, no training) or ``train-step`` (a folder of three programs)."""
+        export_model(self, path, format)
+
+    def _batches(self, x: Any, y: Any, batch_size: int, *, shuffle: bool = False) -> Batches:
+        if y is not None:
+            self.ensure_built(x)
+            self.ensure_targets(y)
+            return ArrayBatches(self.batch(x, y), batch_size, shuffle=shuffle, seed=random.default_seed())
+        first = next(iter(x() if callable(x) else x), None)
+        if not isinstance(first, tuple | list) or len(first) != 2:
+            raise DataError("without y, x must be an iterable of batches (x, y)")
+        if iter(x) is x if not callable(x) else False:
+            raise DataError("a generator would lose its first batch here: pass a function that makes it, such as lambda: generate()")
+        self.ensure_built(first[0])
+        self.ensure_targets(first[1])
+        return IterableBatches(x, lambda item: self.batch(*item))
+
+    def reset_metrics(self) -> None:
+        """Forgets what the metrics have accumulated."""
+        for name, cell in self._extra.items():
+            if name.startswith("metrics."):
+                cell.assign(np.zeros(cell.shape, cell.dtype))
+
+
 def name_layers(layers: Sequence[Layer]) -> None:
     """Gives layers without a name one by their class, numbered where several share it: conv2d, conv2d_1, ..."""
     taken = {layer.name for layer in layers if layer.name is not None}
@@ -223,62 +341,3 @@ def name_layers(layers: Sequence[Layer]) -> None:
                 name = f"{base}_{k}"
             layer.name = name
             taken.add(name)
-
-
-def _spec_of(t: Tensor, i: int) -> Spec:
-    return Spec(t.name or ("input" if i == 0 else f"input_{i}"), t.dtype, t.shape)
-
-
-def _spec_from(array: np.ndarray, i: int, name: str | None) -> Spec:
-    dtype = np.dtype(np.int64) if array.dtype.kind == "i" else np.dtype(np.float32)
-    return Spec(name or ("input" if i == 0 else f"input_{i}"), dtype, ("batch", *array.shape[1:]))
-
-
-def _target_dtype(array: np.ndarray) -> np.dtype[Any]:
-    return np.dtype(np.int64 if array.dtype.kind in "iu" else np.float32)
-
-
-def _named(data: Any) -> list[tuple[str | None, np.ndarray]]:
-    if isinstance(data, Mapping):
-        return [(str(n), np.asarray(a)) for n, a in data.items()]
-    if isinstance(data, list | tuple) and any(isinstance(a, np.ndarray | Tensor) for a in data):
-        return [(None, np.asarray(a)) for a in data]
-    return [(None, np.asarray(data))]
-
-
-def _fit_to(specs: Sequence[Spec], data: Any, role: str) -> dict[str, np.ndarray]:
-    given = data if isinstance(data, list) and data and isinstance(data[0], tuple) else _named(data)
-    if len(given) != len(specs):
-        raise DataError(f"the model has {len(specs)} {role}s ({', '.join(s.name for s in specs)}), but {len(given)} were given")
-    by_name = {n: a for n, a in given if n is not None}
-    arrays: dict[str, np.ndarray] = {}
-    for spec, (_, array) in zip(specs, given, strict=True):
-        array = by_name.get(spec.name, array)
-        arrays[spec.name] = _checked(spec, array, role)
-    return arrays
-
-
-def _checked(spec: Spec, array: np.ndarray, role: str) -> np.ndarray:
-    if array.dtype.kind not in "biuf":
-        raise DataError(f"{role} {spec.name!r} holds {array.dtype}, but numbers are needed")
-    if array.ndim != len(spec.shape) or any(isinstance(w, int) and w != h for w, h in zip(spec.shape, array.shape, strict=True)):
-        wanted = ", ".join(str(d) for d in spec.shape)
-        raise DataError(f"{role} {spec.name!r} has the shape {list(array.shape)}, but the model takes [{wanted}]")
-    return np.ascontiguousarray(array, to_numpy(spec.dtype))
-
-
-def _one_each(value: Any, n: int, what: str) -> list[Any]:
-    values = list(value) if isinstance(value, list | tuple) else [value] * n
-    if len(values) != n:
-        raise TrainingError(f"the model has {n} outputs, but {len(values)} {what} entries were given")
-    return values
-
-
-def _metrics_each(value: Any, n: int) -> list[list[metrics.Metric]]:
-    if value is None:
-        return [[] for _ in range(n)]
-    nested = value if n > 1 and isinstance(value, list | tuple) and all(isinstance(v, list | tuple) for v in value) else [value] * n
-    return [metrics.get_all(v if isinstance(v, list | tuple) else [v]) for v in nested]
-
-
-__all__ = ["Model", "Parameter", "name_layers"]

@@ -7,7 +7,8 @@ from typing import Any
 
 from onnxdl.graph.tensor import Tensor
 from onnxdl.nn.layer import Layer
-from onnxdl.train.model import Model, _spec_of, name_layers
+from onnxdl.train.matching import spec_of
+from onnxdl.train.model import Model, name_layers
 
 
 class Sequential(Model):
@@ -40,7 +41,7 @@ class Sequential(Model):
 
     def _respecify(self) -> None:
         self.programs.clear()
-        specs = self.input_specs or ([_spec_of(self._input, 0)] if self._input is not None else [])
+        specs = self.input_specs or ([spec_of(self._input, 0)] if self._input is not None else [])
         if specs and self.layers:
             self._specify(specs)
 

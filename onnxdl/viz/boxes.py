@@ -30,6 +30,7 @@ class Box:
     gradient: str = ""
     index: str = ""
     tip: str = ""
+    is_layer: bool = False
 
 
 @dataclass
@@ -105,24 +106,24 @@ class _Builder:
             counts = Counter(node.op_type for node in nodes)
             tip = "\n".join(f"{op_type} × {n}" for op_type, n in counts.most_common())
             lines = [f"{len(nodes)} operations", *_three(counts)]
-            box = Box(kind, "/".join(scope), lines, index=f"{index}–{index + len(nodes) - 1}", tip=tip)
+            box = Box(kind, "/".join(scope), lines, index=f"{index}–{index + len(nodes) - 1}", tip=tip, is_layer=True)
         self.boxes.append(box)
 
     def sources(self, values: Iterable[ir.Value], kind: str) -> None:
-        """A box for each value that no operation makes; drawn by layers, one for all that have the same readers."""
-        together: dict[tuple[tuple[int, ...], int], list[ir.Value]] = defaultdict(list)
+        """A box for each value that no operation makes; drawn by layers, one for all that the same box reads first."""
+        together: dict[tuple[int, int], list[ir.Value]] = defaultdict(list)
         for i, value in enumerate(values):
-            readers = tuple(dict.fromkeys(at for at, _ in self.readers.get(value, ())))
+            readers = {at for at, _ in self.readers.get(value, ())}
             if kind == "constant" and (not readers or self._inside(readers)):
                 self.readers.pop(value, None)
                 continue
-            together[readers, 0 if self.by_layers else i].append(value)
+            together[min(readers, default=-1), 0 if self.by_layers else i].append(value)
         for group in together.values():
             self._source(group, kind)
 
-    def _inside(self, readers: tuple[int, ...]) -> bool:
+    def _inside(self, readers: set[int]) -> bool:
         """Whether a constant belongs to one layer alone, so that it is drawn as part of its box."""
-        return self.by_layers and len(readers) == 1 and "–" in self.boxes[readers[0]].index
+        return self.by_layers and len(readers) == 1 and all(self.boxes[at].is_layer for at in readers)
 
     def _source(self, group: list[ir.Value], kind: str) -> None:
         at = len(self.boxes)
@@ -133,11 +134,9 @@ class _Builder:
             self._write_numbers(box, [first])
         else:
             box = Box(kind, f"{len(group)} {kind}s", [f"{first.name} …"])
-            for value in group[1:]:
-                self.readers.pop(value, None)
         box.tip = tip
         self.boxes.append(box)
-        self.makers[first] = at
+        self.makers.update((value, at) for value in group)
 
     def outputs(self, values: Iterable[ir.Value]) -> None:
         """A box for each output; drawn by layers, one for all that come from the same box."""
@@ -148,7 +147,8 @@ class _Builder:
             title = group[0].name or "" if len(group) == 1 else f"{len(group)} outputs"
             lines = _shape_lines(group[0]) if len(group) == 1 else [f"{group[0].name} …"]
             tip = "\n".join(f"{v.name}: {describe(v)}" for v in group)
-            self.readers[group[0]].append((len(self.boxes), 0))
+            for value in group:
+                self.readers[value].append((len(self.boxes), 0))
             self.boxes.append(Box("output", title, lines, tip=tip))
 
     def _write_numbers(self, box: Box, values: Iterable[ir.Value]) -> None:
@@ -160,14 +160,18 @@ class _Builder:
                 box.gradient = box.gradient or number_text(self.values[f"grad/{name}"])
 
     def wired(self) -> Diagram:
+        """The boxes with a wire for each value; drawn by layers, with one for all that leaves a box."""
+        together: dict[tuple[int, int], list[ir.Value]] = defaultdict(list)
+        for i, value in enumerate(self.readers):
+            together[self.makers[value], 0 if self.by_layers else i].append(value)
         wires, labels = [], []
-        one_out = Counter(self.makers[v] for v in self.readers if v in self.makers)
-        for value, readers in self.readers.items():
-            source = self.makers[value]
-            wires.append(Wire(source, tuple(readers)))
-            from_layer = "–" in self.boxes[source].index
-            is_source = self.boxes[source].kind in ("input", "constant")
-            labels.append("" if is_source or from_layer and one_out[source] > 1 else shape_text(value) or "")
+        for (source, _), carried in together.items():
+            targets = [end for value in carried for end in self.readers[value]]
+            if self.by_layers:
+                targets = [(at, 0) for at in dict.fromkeys(at for at, _ in targets)]
+            wires.append(Wire(source, tuple(targets)))
+            is_source = self.boxes[source].kind in ("input", "constant")  # which bear their shapes inside
+            labels.append("" if is_source or len(carried) > 1 else shape_text(carried[0]) or "")
         return Diagram(self.boxes, wires, labels)
 
 
@@ -197,27 +201,13 @@ _LARGE = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS, ir.AttributeType.TENS
 
 
 def _constant_box(value: ir.Value) -> Box:
-    held = _held(value)
+    held = ir.convenience.get_const_tensor(value)
     node = value.producer()
     named = [value.name or ""] if node is None or node.op_type != "Constant" else []  # nobody named a Constant's output
     if held is not None and held.size <= 4:
-        return Box("constant", number_text(held), named)
+        return Box("constant", number_text(held.numpy()), named)
     title, *lines = [*named, *_shape_lines(value)] or [describe(value)]
     return Box("constant", title, lines)
-
-
-def _held(value: ir.Value) -> np.ndarray | None:
-    """The numbers of a small constant."""
-    node = value.producer()
-    if node is None:
-        tensor = value.const_value
-    elif node.op_type == "Constant" and "value" in node.attributes:
-        tensor = node.attributes["value"].as_tensor()
-    elif node.op_type == "Constant":
-        return np.asarray(next(iter(node.attributes.values())).value)
-    else:
-        return None
-    return tensor.numpy() if tensor is not None and tensor.size <= 4 else None
 
 
 def _shape_lines(value: ir.Value) -> list[str]:

@@ -17,7 +17,8 @@ import onnx_ir as ir
 from onnxdl.errors import FormatError
 from onnxdl.graph.tensor import TensorLike
 from onnxdl.viz.boxes import Box, Diagram, diagram
-from onnxdl.viz.layout import Segment, layout
+from onnxdl.viz.layout import layout
+from onnxdl.viz.placement import Segment
 
 _MARGIN, _LEGEND_HEIGHT = 20.0, 15.0
 _TITLE_SIZE, _LINE_SIZE, _LINE_HEIGHT = 13.0, 10.0, 14.0
@@ -32,7 +33,8 @@ _KINDS = {
 }
 _STYLE = """
 text { font-family: Helvetica, Arial, 'DejaVu Sans', sans-serif; text-anchor: middle; fill: #1b1f24 } .legend text { text-anchor: start }
-.title { font-size: 13px; font-weight: bold } .constant .title { font-size: 11px; font-weight: normal } .line { font-size: 10px; fill: #4a525c }
+.title { font-size: 13px; font-weight: bold }
+.constant .title { font-size: 11px; font-weight: normal } .line { font-size: 10px; fill: #4a525c }
 .value { font-size: 11px; fill: #0b6b2e } .gradient { font-size: 11px; fill: #b3140c; font-style: italic }
 .input rect, .output rect { fill: #d9eaf9; stroke: #1c5d99 } .output .inner { fill: none }
 .constant rect { fill: #fff7d6; stroke: #8a6d00 }
@@ -70,7 +72,10 @@ def draw(model_or_graph: ir.Model | ir.Graph, path: str | os.PathLike[str], valu
 
 def svg_text(drawn: Diagram) -> str:
     """A diagram as SVG text."""
-    sizes = [_size(box, drawn.labels, i, drawn) for i, box in enumerate(drawn.boxes)]
+    labels_below = [0.0] * len(drawn.boxes)
+    for wire, label in zip(drawn.wires, drawn.labels, strict=True):
+        labels_below[wire.source] += _width(label, 9) + 8
+    sizes = [_size(box, labels) for box, labels in zip(drawn.boxes, labels_below, strict=True)]
     placed = layout(sizes, drawn.wires)
     legend, legend_width = _legend(drawn)
     width = max(placed.width, legend_width) + 2 * _MARGIN
@@ -96,10 +101,10 @@ def svg_text(drawn: Diagram) -> str:
     return "\n".join([*parts, "</g>", "</svg>", ""])
 
 
-def _size(box: Box, labels: list[str], at: int, drawn: Diagram) -> tuple[float, float]:
-    below = sum(_width(label, 9) + 8 for label, wire in zip(labels, drawn.wires, strict=True) if wire.source == at)
-    texts = [_width(box.title, 11 if box.kind == "constant" else _TITLE_SIZE), *(_width(text, size) for _, text, size in _lines(box)), below]
-    return max(56.0, max(texts) + 22), 24 + _LINE_HEIGHT * len(_lines(box))
+def _size(box: Box, labels: float) -> tuple[float, float]:
+    title = _width(box.title, 11 if box.kind == "constant" else _TITLE_SIZE)
+    wide = max(title, labels, *(_width(text, size) for _, text, size in _lines(box)), 34)
+    return wide + 22, 24 + _LINE_HEIGHT * len(_lines(box))
 
 
 def _width(text: str, size: float) -> float:
@@ -158,7 +163,8 @@ def _wire(route: list[Segment], back: str) -> list[str]:
     path, heads = [], []
     for s in route:
         bend = (s.start + s.end) / 2
-        path.append(f"M{s.x0:.1f} {s.top:.1f}V{s.start:.1f}C{s.x0:.1f} {bend:.1f} {s.x1:.1f} {bend:.1f} {s.x1:.1f} {s.end:.1f}V{s.bottom:.1f}")
+        curve = f"C{s.x0:.1f} {bend:.1f} {s.x1:.1f} {bend:.1f} {s.x1:.1f} {s.end:.1f}"
+        path.append(f"M{s.x0:.1f} {s.top:.1f}V{s.start:.1f}{curve}V{s.bottom:.1f}")
         if s.arrives:
             heads.append(f"M{s.x1:.1f} {s.bottom:.1f}l-3.5 -7h7z")
     return [f'<path class="wire{back}" d="{"".join(path)}"/>', f'<path class="tip{back}" d="{"".join(heads)}"/>'] if path else []

@@ -7,31 +7,30 @@ import re
 from collections.abc import Iterable
 
 import onnx_ir as ir
+from onnx_ir.passes.common import ShapeInferencePass
 
-from onnxdl.errors import GraphError, ShapeError
-from onnxdl.graph.infer import dims, infer
+from onnxdl.errors import GraphError
+from onnxdl.graph.infer import dims
+from onnxdl.graph.trace import IR_VERSION
 
 Scope = tuple[str, ...]
 
-_UNNAMED_DIM = re.compile(r"_d\d+")
+_UNNAMED_DIM = re.compile(r"_d\d+|unk__\d+")  # fresh symbols, our own and the standard's
 
 
 def prepared(model_or_graph: ir.Model | ir.Graph) -> ir.Graph:
-    """A copy of the graph in topological order, in which every shape that can be inferred is known."""
-    graph = (model_or_graph.graph if isinstance(model_or_graph, ir.Model) else model_or_graph).clone()
+    """A copy of the graph in topological order, in which every shape that the standard can infer is known."""
+    if isinstance(model_or_graph, ir.Model):
+        model = model_or_graph.clone()
+    else:
+        model = ir.Model(model_or_graph.clone(), ir_version=IR_VERSION)
     try:
-        graph.sort()
+        model.graph.sort()
     except ValueError:
-        raise GraphError(f"the graph {graph.name!r} has a cycle; a computation graph must have none") from None
-    opset = graph.opset_imports.get("", 1)
-    for node in graph:
-        if all(v.shape is not None for v in node.outputs):
-            continue
-        try:
-            infer(node, opset, graph.opset_imports.get(node.domain, 1))
-        except ShapeError as error:
-            raise ShapeError(f"{node.op_type}{f' {node.name}' if node.name else ''}: {error}") from None
-    return graph
+        raise GraphError(f"the graph {model.graph.name!r} has a cycle; a computation graph must have none") from None
+    if any(v.shape is None for node in model.graph.all_nodes() for v in node.outputs):
+        ShapeInferencePass(check_type=False, strict_mode=False)(model)
+    return model.graph
 
 
 def shape_text(value: ir.Value) -> str | None:
@@ -39,14 +38,14 @@ def shape_text(value: ir.Value) -> str | None:
     shape = dims(value)
     if not shape:
         return None
-    return "×".join("?" if d is None or isinstance(d, str) and _UNNAMED_DIM.fullmatch(d) else str(d) for d in shape)
+    return "×".join("?" if d is None or (isinstance(d, str) and _UNNAMED_DIM.fullmatch(d)) else str(d) for d in shape)
 
 
 def is_constant(node: ir.Node) -> bool:
     """Whether a node only states data: Constant, or ConstantOfShape of a fixed shape (weights stripped of their numbers)."""
     if node.domain:
         return False
-    return node.op_type == "Constant" or node.op_type == "ConstantOfShape" and is_stored(node.inputs[0])
+    return node.op_type == "Constant" or (node.op_type == "ConstantOfShape" and is_stored(node.inputs[0]))
 
 
 def is_stored(value: ir.Value | None) -> bool:

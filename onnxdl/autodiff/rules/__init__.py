@@ -1,5 +1,31 @@
 """One file an operator family; importing this package registers every rule."""
 
-from onnxdl.autodiff.rules import elementwise
+from onnxdl.autodiff.rules import (
+    activations,
+    conv,
+    dropout,
+    elementwise,
+    indexing,
+    linalg,
+    norm,
+    pool,
+    reductions,
+    shape,
+    softmax,
+    zero,
+)
 
-__all__ = ["elementwise"]
+__all__ = [
+    "activations",
+    "conv",
+    "dropout",
+    "elementwise",
+    "indexing",
+    "linalg",
+    "norm",
+    "pool",
+    "reductions",
+    "shape",
+    "softmax",
+    "zero",
+]

@@ -8,7 +8,7 @@ from typing import Any
 from onnxdl.autodiff.registry import vjp
 from onnxdl.autodiff.shapes import indicator
 from onnxdl.graph import op
-from onnxdl.graph.tensor import Tensor
+from onnxdl.graph.tensor import Tensor, as_tensor
 
 
 @vjp("Relu")
@@ -18,7 +18,7 @@ def relu(g: Tensor, y: Tensor, x: Tensor) -> Any:
 
 @vjp("LeakyRelu")
 def leaky_relu(g: Tensor, y: Tensor, x: Tensor, *, alpha: float) -> Any:
-    return g * op.Where(x > 0, 1, _number(alpha, g))
+    return g * op.Where(x > 0, 1, as_tensor(alpha, g))
 
 
 @vjp("PRelu")
@@ -38,7 +38,7 @@ def elu(g: Tensor, y: Tensor, x: Tensor, *, alpha: float) -> Any:
 
 @vjp("Selu")
 def selu(g: Tensor, y: Tensor, x: Tensor, *, alpha: float, gamma: float) -> Any:
-    return g * op.Where(x > 0, _number(gamma, g), y + alpha * gamma)
+    return g * op.Where(x > 0, as_tensor(gamma, g), y + alpha * gamma)
 
 
 @vjp("Sigmoid")
@@ -73,9 +73,3 @@ def gelu(g: Tensor, y: Tensor, x: Tensor, *, approximate: str) -> Any:
     t = op.Tanh(c * (x + 0.044715 * x * x * x))
     inner = c * (1 + 3 * 0.044715 * x * x)
     return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * inner)
-
-
-def _number(value: float, like: Tensor) -> Tensor:
-    from onnxdl.graph.tensor import as_tensor
-
-    return as_tensor(value, like)

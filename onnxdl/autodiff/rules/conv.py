@@ -1,7 +1,7 @@
-"""Convolution and transposed convolution.
+r"""Convolution and transposed convolution.
 
 The gradient of the input is the other one of the two. The gradient of the weights,
-:math:`dW_{mck} = \\sum_{n,p} g_{nmp} x_{nc,sp+dk-b}`, is one of several equal graphs; which one is fast depends on the shape.
+:math:`dW_{mck} = \sum_{n,p} g_{nmp} x_{nc,sp+dk-b}`, is one of several equal graphs; which one is fast depends on the shape.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _pads_for_shape(x: Tensor, window: Window, shape: list[int], extra: list[int
     full = (op.Shape(x, start=2) - 1) * np.array(window.strides, np.int64) + reach
     total = op.Max(full - np.array(shape, np.int64), np.array([0], np.int64))
     half = op.Div(total, np.array([2], np.int64))
-    return op.Concat(*((half, total - half) if mode == "SAME_UPPER" else (total - half, half)), axis=0)  # type: ignore[no-any-return]
+    return op.Concat(*((half, total - half) if mode == "SAME_UPPER" else (total - half, half)), axis=0)
 
 
 def _kernel(w: Tensor) -> tuple[int, ...]:
@@ -106,7 +106,7 @@ def _channels(x: Tensor) -> int | None:
 
 
 def _channel_sum(g: Tensor) -> Tensor:
-    return op.ReduceSum(g, [0, *range(2, g.ndim)], keepdims=0)  # type: ignore[no-any-return]
+    return op.ReduceSum(g, [0, *range(2, g.ndim)], keepdims=0)
 
 
 # ---- the gradient of the weights ---------------------------------------------------------------------------------------
@@ -140,19 +140,19 @@ def weight_gradient(g: Tensor, x: Tensor, window: Window, group: int) -> Tensor:
 
 def _flat(x: Tensor, *lead: int) -> Tensor:
     """The spatial axes of ``x`` [N, C, ...] made one, C written as ``lead`` where known."""
-    return op.Reshape(x, np.array([0, *(lead or (0,)), -1], np.int64))  # type: ignore[no-any-return]
+    return op.Reshape(x, np.array([0, *(lead or (0,)), -1], np.int64))
 
 
 def _pointwise(g: Tensor, x: Tensor) -> Tensor:
     product = op.ReduceSum(op.MatMul(_flat(g), op.Transpose(_flat(x), perm=[0, 2, 1])), [0], keepdims=0)
-    return op.Unsqueeze(product, list(range(2, x.ndim)))  # type: ignore[no-any-return]
+    return op.Unsqueeze(product, list(range(2, x.ndim)))
 
 
 def _by_taps(g: Tensor, x: Tensor, window: Window) -> Tensor:
     """Depthwise: each tap's weight meets its own channel only."""
     axes = [0, *range(2, x.ndim)]
     sums = [op.ReduceSum(g * part, axes, keepdims=0) for part in tap_slices(pad_spatial(x, window.pads), window, g)]
-    return op.Reshape(op.Concat(*(op.Unsqueeze(s, [1]) for s in sums), axis=1), np.array([-1, 1, *window.kernel], np.int64))  # type: ignore[no-any-return]
+    return op.Reshape(op.Concat(*(op.Unsqueeze(s, [1]) for s in sums), axis=1), np.array([-1, 1, *window.kernel], np.int64))
 
 
 def _by_columns(g: Tensor, x: Tensor, window: Window, channels: int, out_channels: int) -> Tensor:
@@ -161,7 +161,7 @@ def _by_columns(g: Tensor, x: Tensor, window: Window, channels: int, out_channel
     columns = _flat(op.Concat(*parts, axis=1) if len(parts) > 1 else parts[0], len(parts) * channels)
     product = op.ReduceSum(op.MatMul(columns, op.Transpose(_flat(g, out_channels), perm=[0, 2, 1])), [0], keepdims=0)
     taps_first = op.Reshape(product, np.array([len(parts), channels, out_channels], np.int64))
-    return op.Reshape(op.Transpose(taps_first, perm=[2, 1, 0]), np.array([out_channels, channels, *window.kernel], np.int64))  # type: ignore[no-any-return]
+    return op.Reshape(op.Transpose(taps_first, perm=[2, 1, 0]), np.array([out_channels, channels, *window.kernel], np.int64))
 
 
 def _by_separable_shifts(g: Tensor, x: Tensor, window: Window, channels: int, out_channels: int) -> Tensor:
@@ -176,7 +176,7 @@ def _by_separable_shifts(g: Tensor, x: Tensor, window: Window, channels: int, ou
     b = _flat(op.Concat(*wide, axis=1) if width > 1 else wide[0], width * channels)
     product = op.ReduceSum(op.MatMul(a, op.Transpose(b, perm=[0, 2, 1])), [0], keepdims=0)
     split = op.Reshape(product, np.array([height, out_channels, width, channels], np.int64))
-    return op.Transpose(split, perm=[1, 3, 0, 2])  # type: ignore[no-any-return]
+    return op.Transpose(split, perm=[1, 3, 0, 2])
 
 
 def _by_gather(g: Tensor, x: Tensor, window: Window, channels: int, out_channels: int) -> Tensor:
@@ -198,7 +198,7 @@ def _by_gather(g: Tensor, x: Tensor, window: Window, channels: int, out_channels
     columns = op.Reshape(op.Gather(rows, index.reshape(-1), axis=1), np.array([-1, taps * channels], np.int64))
     gradient = op.Reshape(op.Transpose(g, perm=last), np.array([-1, out_channels], np.int64))
     product = op.Reshape(op.Gemm(gradient, columns, transA=1), np.array([out_channels, taps, channels], np.int64))
-    return op.Reshape(op.Transpose(product, perm=[0, 2, 1]), np.array([out_channels, channels, *window.kernel], np.int64))  # type: ignore[no-any-return]
+    return op.Reshape(op.Transpose(product, perm=[0, 2, 1]), np.array([out_channels, channels, *window.kernel], np.int64))
 
 
 def _by_convolution(g: Tensor, x: Tensor, window: Window, group: int) -> Tensor:
@@ -208,17 +208,17 @@ def _by_convolution(g: Tensor, x: Tensor, window: Window, group: int) -> Tensor:
     n = window.rank
     found = op.Slice(found, [0] * n, window.kernel, list(range(2, n + 2)))
     if group == 1:
-        return op.Transpose(found, perm=[1, 0, *range(2, n + 2)])  # type: ignore[no-any-return]
+        return op.Transpose(found, perm=[1, 0, *range(2, n + 2)])
     split = op.Reshape(found, np.array([0, group, -1, *window.kernel], np.int64))
     swapped = op.Transpose(split, perm=[1, 2, 0, *range(3, n + 3)])
-    return op.Reshape(swapped, concat_dims(-1, dim_of(inputs, 0), *window.kernel))  # type: ignore[no-any-return]
+    return op.Reshape(swapped, concat_dims(-1, dim_of(inputs, 0), *window.kernel))
 
 
 def _batch_as_channels(x: Tensor, group: int, order: tuple[int, int, int]) -> Tensor:
     """``x`` [N, G * C, ...] as [C, G * N, ...] for the input, [G * C, N, ...] for the kernels."""
     n = x.ndim - 2
     if group == 1:
-        return op.Transpose(x, perm=[1, 0, *range(2, n + 2)])  # type: ignore[no-any-return]
+        return op.Transpose(x, perm=[1, 0, *range(2, n + 2)])
     sizes = [d if d is not None else dim_of(x, i + 2) for i, d in enumerate(spatial(x))]
     known = dims(x.value)
     channels: Any = dim_of(x, 1) if known is None or not isinstance(known[1], int) else np.array([known[1]], np.int64)
@@ -228,4 +228,4 @@ def _batch_as_channels(x: Tensor, group: int, order: tuple[int, int, int]) -> Te
     perm = [axes["c"], axes["g"], axes["n"]] if order == (2, 1, 0) else [axes["g"], axes["c"], axes["n"]]
     swapped = op.Transpose(split, perm=[*perm, *range(3, n + 3)])
     shape = concat_dims(each, -1, *sizes) if order == (2, 1, 0) else concat_dims(-1, dim_of(x, 0), *sizes)
-    return op.Reshape(swapped, shape)  # type: ignore[no-any-return]
+    return op.Reshape(swapped, shape)

@@ -52,7 +52,7 @@ def gemm(
         gb = op.Gemm(g, a, alpha=alpha, transA=1, transB=transA)
     else:
         gb = op.Gemm(a, g, alpha=alpha, transA=1 - transA)
-    return ga, gb, g if beta == 1 else g * beta
+    return ga, gb, None if c is None else g if beta == 1 else g * beta
 
 
 @vjp("Einsum")

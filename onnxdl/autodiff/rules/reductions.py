@@ -70,7 +70,7 @@ def reduce_log_sum(g: Tensor, y: Tensor, x: Tensor, axes: Axes = None, *, keepdi
 
 @vjp("ReduceLogSumExp")
 def reduce_log_sum_exp(g: Tensor, y: Tensor, x: Tensor, axes: Axes = None, *, keepdims: int, **noop: int) -> Any:
-    finite = op.Where(op.IsInf(y, detect_positive=0), 0, y) if y.dtype != np.float64 else op.Where(op.Equal(y, -np.inf), 0, y)
+    finite = op.Where(op.Equal(y, -np.inf), 0, y)
     return _with_axes(g, axes, keepdims) * op.Exp(x - _with_axes(finite, axes, keepdims))
 
 
@@ -100,7 +100,7 @@ def arange(g: Tensor, y: Tensor, start: Tensor, limit: Tensor, delta: Tensor) ->
 
 def _with_axes(t: Tensor, axes: Axes, keepdims: int) -> Tensor:
     """A reduced tensor with the reduced axes back, as dimensions of size 1 that broadcast against the input."""
-    return t if keepdims or axes is None else op.Unsqueeze(t, axes)
+    return t if keepdims or _is_empty(axes) else op.Unsqueeze(t, axes)
 
 
 def _is_empty(axes: Axes) -> bool:

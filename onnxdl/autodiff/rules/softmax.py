@@ -6,9 +6,9 @@ from typing import Any
 
 from onnxdl.autodiff.registry import vjp
 from onnxdl.autodiff.rules.elementwise import reciprocal_or_zero
-from onnxdl.autodiff.shapes import indicator, zeros_like
+from onnxdl.autodiff.shapes import flat, full_like, indicator, zeros_like
 from onnxdl.graph import op
-from onnxdl.graph.tensor import Tensor, as_tensor
+from onnxdl.graph.tensor import Tensor
 
 
 @vjp("Softmax")
@@ -27,10 +27,11 @@ def negative_log_likelihood_loss(
     g: Tensor, y: Tensor, x: Tensor, target: Tensor, weight: Tensor | None = None, *, ignore_index: int | None = None, reduction: str
 ) -> Any:
     """``-c`` at each target, where ``c`` is its weight times the incoming gradient (over the sum of weights, for a mean)."""
-    labels, w = _targets(target, weight, ignore_index, x)
+    labels, counted = _targets(target, ignore_index, x)
+    w = counted if weight is None else counted * op.Gather(weight, labels)
     c = _shared_out(g, w, reduction)
     gx = op.ScatterElements(zeros_like(x), labels, -c, axis=1)
-    return gx, None, None if weight is None else _weight_gradient(g, y, x, labels, w, weight, reduction)
+    return gx, None, None if weight is None else _weight_gradient(g, y, x, labels, counted, w, weight, reduction)
 
 
 @vjp("SoftmaxCrossEntropyLoss", multiple=True)
@@ -50,28 +51,24 @@ def softmax_cross_entropy_loss(
     g_loss, g_log_prob = g[0], g[1] if len(g) > 1 else None
     gx = gw = None
     if g_loss is not None:
-        labels, w = _targets(target, weight, ignore_index, x)
+        labels, counted = _targets(target, ignore_index, x)
+        w = counted if weight is None else counted * op.Gather(weight, labels)
         c = _shared_out(g_loss, w, reduction)
         gx = op.ScatterElements(p * c, labels, -c, axis=1, reduction="add")
-        gw = None if weight is None else _weight_gradient(g_loss, y[0], log_prob, labels, w, weight, reduction)
+        gw = None if weight is None else _weight_gradient(g_loss, y[0], log_prob, labels, counted, w, weight, reduction)
     if g_log_prob is not None:
         through = g_log_prob - p * op.ReduceSum(g_log_prob, [1])
         gx = through if gx is None else gx + through
     return gx, None, gw
 
 
-def _targets(target: Tensor, weight: Tensor | None, ignore_index: int | None, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The classes as indices along axis 1, and the weight of each: 0 where the class is to be ignored."""
+def _targets(target: Tensor, ignore_index: int | None, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The classes as indices along axis 1, and 1 for each that counts, 0 for each that is to be ignored."""
     labels = op.Unsqueeze(target, [1])
-    counted = None
-    if ignore_index is not None:
-        ignored = op.Equal(labels, ignore_index)
-        counted = indicator(op.Not(ignored), x)
-        labels = op.Where(ignored, 0, labels)
-    if weight is None:
-        return labels, counted if counted is not None else op.Expand(as_tensor(1, x), op.Shape(labels))
-    w = op.Gather(weight, labels)
-    return labels, w if counted is None else w * counted
+    if ignore_index is None:
+        return labels, full_like(labels, 1, dtype=x.dtype)
+    ignored = op.Equal(labels, ignore_index)
+    return op.Where(ignored, 0, labels), indicator(op.Not(ignored), x)
 
 
 def _shared_out(g: Tensor, w: Tensor, reduction: str) -> Tensor:
@@ -85,11 +82,12 @@ def _shared_out(g: Tensor, w: Tensor, reduction: str) -> Tensor:
             return w * op.Unsqueeze(g, [1])
 
 
-def _weight_gradient(g: Tensor, loss: Tensor, log_prob: Tensor, labels: Tensor, w: Tensor, weight: Tensor, reduction: str) -> Tensor:
-    """What each sample's loss would change by, gathered for each class."""
-    share = -op.GatherElements(log_prob, labels, axis=1)
+def _weight_gradient(
+    g: Tensor, loss: Tensor, log_prob: Tensor, labels: Tensor, counted: Tensor, w: Tensor, weight: Tensor, reduction: str
+) -> Tensor:
+    """How the loss changes with the weight of each class: the sum over the samples of that class."""
+    change = -op.GatherElements(log_prob, labels, axis=1)
     if reduction == "mean":
-        share = (share - loss) * reciprocal_or_zero(op.ReduceSum(w, keepdims=0))
-    share = share * (op.Unsqueeze(g, [1]) if reduction == "none" else g)
-    counted = share * indicator(op.Not(op.Equal(w, 0)), w)
-    return op.ScatterElements(zeros_like(weight), op.Reshape(labels, [-1]), op.Reshape(counted, [-1]), reduction="add")  # type: ignore[no-any-return]
+        change = (change - loss) * reciprocal_or_zero(op.ReduceSum(w, keepdims=0))
+    change = counted * change * (op.Unsqueeze(g, [1]) if reduction == "none" else g)
+    return op.ScatterElements(zeros_like(weight), flat(labels), flat(change), reduction="add")  # type: ignore[no-any-return]

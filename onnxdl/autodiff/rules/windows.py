@@ -80,7 +80,10 @@ def window_of(x: Tensor, kernel: Sequence[int], attributes: dict[str, Any]) -> t
         return window, None
     sizes = spatial(x)
     if all(s == 1 or size is not None for s, size in zip(strides, sizes, strict=True)):
-        totals = [max(0, (math.ceil((z or 0) / s) - 1) * s + e - (z or 0)) if s > 1 else e - 1 for z, s, e in zip(sizes, strides, window.extents, strict=True)]
+        totals = [
+            max(0, (math.ceil((z or 0) / s) - 1) * s + e - (z or 0)) if s > 1 else e - 1
+            for z, s, e in zip(sizes, strides, window.extents, strict=True)
+        ]
         small = [t // 2 for t in totals]
         large = [t - m for t, m in zip(totals, small, strict=True)]
         begins, ends = (small, large) if mode == "SAME_UPPER" else (large, small)
@@ -123,7 +126,7 @@ def tap_slices(padded: Tensor, window: Window, output: Tensor) -> list[Tensor]:
     return [op.Slice(padded, start, reach + start, axes, steps) for start in starts]
 
 
-def scatter_windows(g: Tensor, w: Tensor, window: Window, like: Tensor, group: int = 1) -> Tensor:
+def scatter_windows(g: Tensor, w: Tensor | np.ndarray, window: Window, like: Tensor, group: int = 1) -> Tensor:
     """Adds ``w * g`` back where each window read: the adjoint of Conv with respect to its input ``like``.
 
     It is ConvTranspose; its output padding is the remainder that the strides left over.

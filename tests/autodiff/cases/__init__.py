@@ -18,7 +18,8 @@ class Case:
     Float inputs are differentiated, others are constants. ``outputs`` asks for optional outputs; every float output
     gets a random seed. ``reason`` names what the case guards, where its inputs do not say so. ``call`` computes the
     outputs from the inputs where the operator cannot stand alone (sequences, branches and loops). ``static`` lists the
-    inputs that must stay constants even when everything else is known only at run time.
+    inputs that must stay constants even when everything else is known only at run time. ``forward`` is the operator in
+    NumPy, called as the operator is, where neither ONNX Runtime nor onnx.reference computes it in float64 (and rightly).
     """
 
     op: str
@@ -30,6 +31,7 @@ class Case:
     second_order: bool = True
     call: Callable[..., Any] | None = None
     static: Sequence[int] = ()
+    forward: Callable[..., Any] | None = None
 
     def __str__(self) -> str:
         shapes = ",".join("none" if x is None else "x".join(map(str, x.shape)) or "scalar" for x in self.inputs)

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tests.autodiff.cases import Case, rand
+from tests.autodiff.references import conv_transpose
 
 
-def _conv(x: tuple[int, ...], w: tuple[int, ...], *, bias: bool = False, reason: str = "", second_order: bool = True, **attributes: Any) -> Case:
+def _conv(
+    x: tuple[int, ...], w: tuple[int, ...], *, bias: bool = False, reason: str = "", second_order: bool = True, **attributes: Any
+) -> Case:
     inputs = [rand(*x, seed=1), rand(*w, seed=2), *([rand(w[0], seed=3)] if bias else [])]
     return Case("Conv", inputs, attributes, reason=reason, static=(1,), second_order=second_order)
 
 
 def _transposed(
-    x: tuple[int, ...], w: tuple[int, ...], *, bias: bool = False, reason: str = "", second_order: bool = True, **attributes: Any
+    x: tuple[int, ...],
+    w: tuple[int, ...],
+    *,
+    bias: bool = False,
+    reason: str = "",
+    second_order: bool = True,
+    forward: Callable[..., np.ndarray] | None = None,
+    **attributes: Any,
 ) -> Case:
     channels = w[1] * attributes.get("group", 1)
     inputs = [rand(*x, seed=1), rand(*w, seed=2), *([rand(channels, seed=3)] if bias else [])]
-    return Case("ConvTranspose", inputs, attributes, reason=reason, static=(1,), second_order=second_order)
+    return Case("ConvTranspose", inputs, attributes, reason=reason, static=(1,), second_order=second_order, forward=forward)
 
 
 CASES = [
@@ -54,7 +67,7 @@ CASES = [
     _transposed((2, 2, 3, 4), (2, 2, 3, 3), strides=[2, 2], auto_pad="SAME_UPPER"),
     _transposed((2, 2, 3, 4), (2, 2, 4, 3), strides=[2, 2], auto_pad="SAME_LOWER"),
     _transposed((2, 2, 3, 4), (2, 2, 2, 3), strides=[1, 2], auto_pad="VALID"),
-    _transposed((2, 4, 3, 3), (4, 2, 3, 3), group=2, strides=[2, 2], pads=[1, 0, 0, 1], bias=True),
+    _transposed((2, 4, 3, 3), (4, 2, 3, 3), group=2, strides=[2, 2], pads=[1, 0, 0, 1], bias=True, forward=conv_transpose),
     _transposed((2, 3, 3, 3), (3, 1, 3, 3), group=3, strides=[2, 2], reason="depthwise"),
     _transposed((2, 3, 5), (3, 2, 3), strides=[2], pads=[1, 0]),
     _transposed((1, 2, 3, 2, 3), (2, 2, 2, 3, 2), strides=[2, 1, 1], pads=[1, 0, 0, 0, 1, 0], second_order=False),

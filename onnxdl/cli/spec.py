@@ -1,0 +1,111 @@
+"""SPEC: a gallery name, a .py file of the user's, or any .onnx file, as something to build and train.
+
+A .py file, like a gallery file, defines ``build()``, which returns a compiled Model, and may define ``data(path)``, which
+returns ``(x, y), (x_test, y_test)``, and the numbers ``EPOCHS`` and ``BATCH_SIZE``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from onnxdl.errors import FormatError, OnnxdlError, TrainingError
+from onnxdl.train.model import Model
+
+
+class Spec:
+    """What a SPEC stands for.
+
+    Args:
+        name: what its run folder is called.
+        module: the Python module, None for an .onnx file.
+        file: the .onnx file, None for a module.
+    """
+
+    def __init__(self, name: str, module: ModuleType | None = None, file: Path | None = None) -> None:
+        self.name, self.module, self.file = name, module, file
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs it asks for."""
+        return int(getattr(self.module, "EPOCHS", 1))
+
+    @property
+    def batch_size(self) -> int:
+        """How many samples a step it asks for."""
+        return int(getattr(self.module, "BATCH_SIZE", 32))
+
+    def build(self) -> Model:
+        """The model, compiled where the SPEC says how."""
+        if self.file is not None:
+            from onnxdl.train.load import load
+
+            return load(self.file)
+        model = self._call("build")
+        if not isinstance(model, Model):
+            raise TrainingError(f"{self.name}: build() returned {type(model).__name__}, but must return an ox.Model")
+        return model
+
+    def data(self, path: str | None) -> Any:
+        """Training and test data: ``(x, y), (x_test, y_test)``; ``(x, y), None`` from a plain data file."""
+        if self.module is not None and hasattr(self.module, "data"):
+            return self._call("data", path) if path is not None else self._call("data")
+        if path is None:
+            raise TrainingError(f"{self.name} brings no data of its own: give some with --data FILE.npz (arrays x and y)")
+        from onnxdl.data.files import read_data
+
+        return read_data(path), None
+
+    def _call(self, function: str, *args: Any) -> Any:
+        if not hasattr(self.module, function):
+            raise TrainingError(f"{self.name} defines no {function}(); see the README, 'A file of your own'")
+        return getattr(self.module, function)(*args)
+
+
+def resolve(spec: str) -> Spec:
+    """The Spec of a gallery name, a .py file, or an .onnx file."""
+    path = Path(spec)
+    if path.suffix == ".py":
+        return Spec(path.stem, module=_from_file(path))
+    if path.suffix:
+        if not path.exists():
+            raise FormatError(f"{spec}: no such file")
+        return Spec(path.stem, file=path)
+    return Spec(spec, module=_from_gallery(spec))
+
+
+def gallery() -> list[str]:
+    """The names of all gallery systems."""
+    import onnxdl.models
+
+    return sorted(m.name for m in pkgutil.iter_modules(onnxdl.models.__path__))
+
+
+def _from_gallery(name: str) -> ModuleType:
+    if name not in gallery():
+        near = difflib.get_close_matches(name, gallery(), 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the gallery has {', '.join(gallery())}"
+        raise OnnxdlError(f"unknown SPEC {name!r}: neither a file nor a gallery system; {hint}")
+    return importlib.import_module(f"onnxdl.models.{name}")
+
+
+def _from_file(path: Path) -> ModuleType:
+    if not path.exists():
+        raise FormatError(f"{path}: no such file")
+    found = importlib.util.spec_from_file_location(path.stem, path)
+    assert found is not None and found.loader is not None  # a .py file has a loader
+    module = importlib.util.module_from_spec(found)
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        found.loader.exec_module(module)
+    except SyntaxError as error:
+        raise FormatError(f"{path}, line {error.lineno}: {error.msg}") from error
+    finally:
+        sys.path.pop(0)
+    return module

@@ -1,0 +1,33 @@
+"""Samples held out for testing."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+import numpy as np
+
+from onnxdl.errors import DataError
+
+Arrays = tuple[np.ndarray, np.ndarray]
+Split = tuple[Arrays, Arrays]
+
+
+def hold_out(x: np.ndarray, y: np.ndarray, fraction: float = 0.2, seed: int = 0) -> Split:
+    """Training and test samples, ``(x, y), (x_test, y_test)``: a random part is held out, the same for the same seed."""
+    if not 0 < fraction < 1:
+        raise DataError(f"the fraction held out lies between 0 and 1, not {fraction}")
+    if len(x) != len(y):
+        raise DataError(f"there are {len(x)} samples but {len(y)} targets")
+    order = np.random.default_rng(seed).permutation(len(x))
+    test, train = np.split(order, [round(len(x) * fraction)])
+    return (x[train], y[train]), (x[test], y[test])
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """A module that an extra brings; raises DataError that names the extra where it is missing."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise DataError(f"this needs {package}, which is not installed: pip install 'onnxdl[{extra}]'") from error

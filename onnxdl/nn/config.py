@@ -1,0 +1,78 @@
+"""Configurations: what an object was made with, as plain data that makes it again."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any, Self
+
+from onnxdl.errors import GraphError
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What a constructor was given."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+class Configurable:
+    """An object that remembers its constructor's arguments: ``type(x).from_config(x.get_config())`` makes its like."""
+
+    _arguments = Arguments((), {})
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        self._arguments = Arguments(args, kwargs)
+        return self
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments by name, as plain data."""
+        bound = inspect.signature(type(self).__init__).bind(self, *self._arguments.args, **self._arguments.kwargs)
+        bound.apply_defaults()
+        config: dict[str, Any] = {}
+        for name, value in list(bound.arguments.items())[1:]:
+            kind = bound.signature.parameters[name].kind
+            config.update(value if kind is inspect.Parameter.VAR_KEYWORD else {name: value})
+        return {name: serialize(value) for name, value in config.items()}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The object of a configuration."""
+        return cls(**{name: deserialize(value) for name, value in config.items()})
+
+
+def serialize(value: Any) -> Any:
+    """Objects as ``{"class_name", "config"}``, functions as their names, inside any nest of lists and dicts."""
+    if isinstance(value, Configurable):
+        return {"class_name": type(value).__name__, "config": value.get_config()}
+    if isinstance(value, Mapping):
+        return {k: serialize(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [serialize(v) for v in value]
+    return value.__name__ if isinstance(value, FunctionType) else value
+
+
+def deserialize(value: Any) -> Any:
+    """The inverse of ``serialize``; functions stay names, which layers understand."""
+    if isinstance(value, Mapping) and set(value) == {"class_name", "config"}:
+        return class_named(value["class_name"]).from_config(value["config"])
+    if isinstance(value, Mapping):
+        return {k: deserialize(v) for k, v in value.items()}
+    return [deserialize(v) for v in value] if isinstance(value, list) else value
+
+
+def class_named(name: str) -> type[Configurable]:
+    """The class of that name among those defined; the last one defined, where a user's has the name of one of ours."""
+    pending: list[type[Configurable]] = [Configurable]
+    found: type[Configurable] | None = None
+    while pending:
+        cls = pending.pop(0)
+        found = cls if cls.__name__ == name else found
+        pending.extend(cls.__subclasses__())
+    if found is None:
+        raise GraphError(f"no class is called {name!r}; import the module that defines it first")
+    return found

@@ -1,0 +1,65 @@
+"""Models as files: one .onnx that holds everything, or the folder of programs that any ONNX Runtime trains with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxdl.errors import FormatError
+from onnxdl.io import onnx_file, training_info
+from onnxdl.train import step as steps
+
+if TYPE_CHECKING:
+    from onnxdl.train.model import Model
+
+Path_ = str | os.PathLike[str]
+
+
+def save_model(model: Model, path: Path_) -> None:
+    """Inference graph and weights, with ``training_info`` where the model can be trained."""
+    model.ensure_built()
+    predict = _inference(model)
+    if not (model.is_compiled and model.target_specs):
+        onnx_file.write(predict, path)
+        return
+    onnx_file.write(training_info.embed(predict, model.train_step().program.clone(), initialization(model)), path)
+
+
+def export_model(model: Model, path: Path_, format: str) -> None:
+    """Writes a model in one of the formats of ``FORMATS``."""
+    if format not in FORMATS:
+        raise FormatError(f"unknown format {format!r}; known are {', '.join(sorted(FORMATS))}")
+    model.ensure_built()
+    FORMATS[format](model, path)
+
+
+def _export_onnx(model: Model, path: Path_) -> None:
+    onnx_file.write(_inference(model), path)
+
+
+def _export_train_step(model: Model, path: Path_) -> None:
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx_file.write(model.train_step().program.clone(), folder / "train_step.onnx")
+    onnx_file.write(initialization(model), folder / "init.onnx")
+    onnx_file.write(_inference(model), folder / "predict.onnx")
+
+
+def initialization(model: Model) -> ir.Model:
+    """The program that makes the first State of the model's train step."""
+    recipe = model.recipe
+    inputs = {v.name for v in model.train_step().program.graph.inputs}
+    others = {n: a for n, a in steps.extra_state(recipe).items() if n in inputs}
+    parameters = {n: p for n, p in model.named_parameters() if n in inputs}
+    return steps.initialization(parameters, others)
+
+
+def _inference(model: Model) -> ir.Model:
+    return steps.inference(model, model.input_specs, model.output_names, weights_inside=True)
+
+
+FORMATS: dict[str, Callable[[Model, Path_], None]] = {"onnx": _export_onnx, "train-step": _export_train_step}

@@ -1,0 +1,90 @@
+"""How training tells where it is: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Mapping
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+Logs = Mapping[str, float]
+_REDRAW_S = 0.1
+
+
+class Reporter:
+    """Reports the epochs of a run.
+
+    Args:
+        verbose: ``auto`` or 1 a bar on a terminal and a line an epoch elsewhere, 2 a line an epoch, 0 nothing.
+        epochs: the number of epochs.
+    """
+
+    def __init__(self, verbose: int | str, epochs: int) -> None:
+        if verbose not in ("auto", 0, 1, 2):
+            raise ValueError(f"verbose is 'auto', 0, 1 or 2, not {verbose!r}")
+        self.console = Console(file=sys.stdout)
+        self.quiet = verbose == 0
+        self.bar = verbose in ("auto", 1) and self.console.is_terminal
+        self.epochs = epochs
+
+    @contextlib.contextmanager
+    def epoch(self, number: int, steps: int | None, start: int) -> Iterator[Epoch]:
+        """One epoch's report."""
+        progress = self._progress() if self.bar else None
+        task = Epoch(progress, f"epoch {number + 1}/{self.epochs}", steps, start)
+        with progress or contextlib.nullcontext():
+            yield task
+        if not self.quiet and task.logs is not None:
+            seconds = time.perf_counter() - task.began
+            self.console.print(f"epoch {number + 1}/{self.epochs}  {seconds:.1f} s  {written(task.logs)}", highlight=False, soft_wrap=True)
+
+    def _progress(self) -> Progress:
+        columns: list[ProgressColumn] = [
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[logs]}"),
+        ]
+        return Progress(*columns, console=self.console, transient=True)
+
+
+class Epoch:
+    """The report of one epoch as it goes on."""
+
+    def __init__(self, progress: Progress | None, name: str, steps: int | None, start: int) -> None:
+        self.began = self._drawn = time.perf_counter()
+        self.logs: Logs | None = None
+        self._progress = progress
+        self._task = progress.add_task(name, total=steps, completed=start, logs="") if progress is not None else None
+
+    @property
+    def wants_logs(self) -> bool:
+        """Whether it is time to show loss and metrics again."""
+        return self._progress is not None and time.perf_counter() - self._drawn > _REDRAW_S
+
+    def show(self, done: int, logs: Logs) -> None:
+        """Shows loss and metrics after ``done`` steps."""
+        self._drawn = time.perf_counter()
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=done, logs=written(logs))
+
+    def finish(self, logs: Logs) -> None:
+        """Gives the epoch's last word."""
+        self.logs = logs
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.0f} steps/s" if task.speed else "")
+
+
+def written(logs: Logs) -> str:
+    """``loss 0.1234  accuracy 0.9876``."""
+    return "  ".join(f"{name} {value:.4g}" if abs(value) < 1e-3 else f"{name} {value:.4f}" for name, value in logs.items())
