@@ -14,6 +14,8 @@ from onnxdl.graph.tensor import Tensor
 from onnxdl.graph.trace import DEFAULT_OPSET, IR_VERSION, Trace
 from onnxdl.graph.walk import copy_nodes
 
+_BODIES = "onnxdl.bodies"
+
 
 def function_body(node: ir.Node, inputs: Sequence[Tensor | None], trace: Trace | None) -> list[Tensor] | None:
     """The outputs of ``node`` computed by its function body on ``inputs``; None where the standard gives no body."""
@@ -21,7 +23,7 @@ def function_body(node: ir.Node, inputs: Sequence[Tensor | None], trace: Trace |
     schema = schema_of(node.op_type, opset, node.domain)
     if schema is None or not (schema.has_function or schema.has_context_dependent_function):  # type: ignore[attr-defined]  # onnx's stub lacks them
         return None
-    inlined = _inlined(node, opset)
+    inlined = _inlined(node, opset, schema)
     known: dict[ir.Value, Tensor | None] = {}
     given = [t for t in inputs if t is not None]
     known.update(zip(inlined.graph.inputs, given, strict=True))
@@ -29,13 +31,15 @@ def function_body(node: ir.Node, inputs: Sequence[Tensor | None], trace: Trace |
     return [t for v in inlined.graph.outputs if (t := known[v]) is not None]
 
 
-def _inlined(node: ir.Node, opset: int) -> ir.Model:
+def _inlined(node: ir.Node, opset: int, schema: onnx.defs.OpSchema) -> ir.Model:
     proto = onnx.NodeProto(op_type=node.op_type, domain=node.domain)
     graph = onnx.GraphProto(name=node.op_type)
+    types: list[onnx.TypeProto] = []
     for i, value in enumerate(node.inputs):
         proto.input.append("" if value is None else f"x{i}")
+        types.append(onnx.TypeProto() if value is None else type_proto(value))
         if value is not None:
-            graph.input.add(name=f"x{i}").type.CopyFrom(type_proto(value))
+            graph.input.add(name=f"x{i}").type.CopyFrom(types[-1])
     for i, value in enumerate(node.outputs):
         proto.output.append(f"y{i}")
         graph.output.add(name=f"y{i}").type.CopyFrom(type_proto(value))
@@ -46,6 +50,23 @@ def _inlined(node: ir.Node, opset: int) -> ir.Model:
     model = onnx.ModelProto(ir_version=IR_VERSION, graph=graph, opset_import=[onnx.helper.make_opsetid("", opset)])
     with_defaults = ir.from_proto(model)
     AddDefaultAttributesPass()(with_defaults)
-    return ir.from_proto(
-        onnx.inliner.inline_selected_functions(ir.to_proto(with_defaults), [(node.domain, node.op_type)], inline_schema_functions=True)
-    )
+    model = ir.to_proto(with_defaults)
+    model.functions.append(_function(schema, model.graph.node[0], types, opset))
+    model.graph.node[0].domain = _BODIES
+    model.opset_import.append(onnx.helper.make_opsetid(_BODIES, 1))
+    return ir.from_proto(onnx.inliner.inline_local_functions(model))
+
+
+def _function(schema: onnx.defs.OpSchema, node: onnx.NodeProto, types: Sequence[onnx.TypeProto], opset: int) -> onnx.FunctionProto:
+    """The newest body that an opset may use, as a function of a model; onnx's own inlining of it stops at an absent input."""
+    fixed = [v for v in schema.function_opset_versions if v <= opset]
+    if fixed:
+        encoded = schema.get_function_with_opset_version(max(fixed))
+    else:
+        version = max(v for v in schema.context_dependent_function_opset_versions if v <= opset)
+        encoded = schema.get_context_dependent_function_with_opset_version(
+            version, node.SerializeToString(), [t.SerializeToString() for t in types]
+        )
+    function = onnx.FunctionProto.FromString(encoded)
+    function.name, function.domain = schema.name, _BODIES
+    return function

@@ -8,6 +8,7 @@ done once, here: broadcasting is undone, contributions are summed, element types
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import onnx_ir as ir
@@ -67,18 +68,51 @@ def gradient(
         return [_total(gradients[x.value], x) if gradients.get(x.value) else zeros_like(x) for x in wrt]
 
 
-def _reverse(ys: Sequence[Tensor], seeds: Sequence[Tensor], wrt: Sequence[ir.Value], trace: Trace | None, rules: Rules) -> Gradients:
-    nodes, _ = ancestry([t.value for t in ys], lambda value: False)
-    live = _depending(nodes, wrt)
+@dataclass(frozen=True)
+class Reverse:
+    """The reverse pass under way, as rules of operators with bodies need it: where it writes, and what changes with ``wrt``."""
+
+    trace: Trace | None
+    rules: Rules
+    live: set[ir.Value]
+
+    def within(self, trace: Trace | None) -> Reverse:
+        """The same pass, writing into a body."""
+        return replace(self, trace=trace)
+
+    def gradients(self, ys: Sequence[Tensor], seeds: Sequence[Tensor], wrt: Sequence[Tensor]) -> list[Tensor | None]:
+        """The gradients of ``ys`` by each of ``wrt``, which counts as independent of the others; None where there is no path."""
+        values = [x.value for x in wrt]
+        gradients = _reverse(ys, seeds, values, self.trace, self.rules, frozenset(values))
+        return [_total(gradients[x.value], x) if gradients.get(x.value) else None for x in wrt]
+
+
+def _reverse(
+    ys: Sequence[Tensor],
+    seeds: Sequence[Tensor],
+    wrt: Sequence[ir.Value],
+    trace: Trace | None,
+    rules: Rules,
+    leaves: frozenset[ir.Value] = frozenset(),
+) -> Gradients:
+    """The gradients of all values between ``ys`` and ``wrt``; the walk stops at ``leaves``."""
+    nodes, _ = ancestry([t.value for t in ys], leaves.__contains__, _uses)
+    live = depending(nodes, wrt)
+    first = {id(record): node for node in reversed(nodes) if (record := _custom(node)) is not None}
     gradients: Gradients = {}
     for t, seed in zip(ys, seeds, strict=True):
         gradients.setdefault(t.value, []).append(seed)
     for node in reversed(nodes):
-        if not any(v in live for v in node.outputs) or not any(gradients.get(v) for v in node.outputs):
+        record = _custom(node)
+        if record is not None and first[id(record)] is not node:
+            continue  # its backward runs once, when the gradients of all its outputs are complete
+        outputs = node.outputs if record is None else record.outputs
+        arrived = [v not in leaves and bool(gradients.get(v)) for v in outputs]  # a leaf's other half may have led here
+        if not any(arrived) or not any(v in live for v in outputs):
             continue
         with outermost_scope(f"grad/{node.name or node.op_type}"):
-            totals = [_total(gradients[v], Tensor(v, trace)) if gradients.get(v) else None for v in node.outputs]
-            for value, total in zip(node.outputs, totals, strict=True):
+            totals = [_total(gradients[v], Tensor(v, trace)) if there else None for v, there in zip(outputs, arrived, strict=True)]
+            for value, total in zip(outputs, totals, strict=True):
                 if total is not None:
                     gradients[value] = [total]
             for value, contribution in _contributions(node, totals, trace, rules, live):
@@ -86,12 +120,23 @@ def _reverse(ys: Sequence[Tensor], seeds: Sequence[Tensor], wrt: Sequence[ir.Val
     return gradients
 
 
-def _depending(nodes: Iterable[ir.Node], wrt: Iterable[ir.Value]) -> set[ir.Value]:
+def _custom(node: ir.Node) -> Any:
+    """The record that ``custom_gradient`` left at each of its outputs: their common inputs, outputs and backward."""
+    return node.meta.get("custom_gradient")
+
+
+def _uses(node: ir.Node) -> Iterable[ir.Value]:
+    """What has to stand before a node: what it uses, and for a custom gradient all that its backward reads or reaches."""
+    record = _custom(node)
+    return used_values(node) if record is None else (*record.inputs, *record.results)
+
+
+def depending(nodes: Iterable[ir.Node], wrt: Iterable[ir.Value]) -> set[ir.Value]:
     """The float values that change with ``wrt``."""
     live = set(wrt)
     for node in nodes:
-        custom = node.meta.get("custom_gradient")
-        inputs: Iterable[ir.Value] = custom.inputs if custom is not None else used_values(node)
+        record = _custom(node)
+        inputs: Iterable[ir.Value] = record.inputs if record is not None else used_values(node)
         if any(v in live for v in inputs):
             live.update(v for v in node.outputs if not isinstance(v.type, ir.TensorType) or is_float(v.dtype))
     return live
@@ -107,17 +152,12 @@ def _contributions(
     node: ir.Node, totals: Sequence[Tensor | None], trace: Trace | None, rules: Rules, live: set[ir.Value]
 ) -> Iterable[tuple[ir.Value, Tensor]]:
     """What one node passes on: pairs of an input value and a gradient that has its shape and type."""
-    custom = node.meta.get("custom_gradient")
-    if custom is not None:
-        inputs, results = custom.inputs, custom.backward(node, totals)
+    record = _custom(node)
+    if record is not None:
+        pairs = _paired(node, record.inputs, record.backward(totals))
     else:
-        inputs, results = node.inputs, _apply_rule(node, totals, trace, rules)
-    results = list(results)
-    while len(results) > len(inputs) and results[-1] is None:
-        results.pop()
-    if len(results) > len(inputs):
-        raise GradientError(f"the rule of {node.op_type} gave {len(results)} gradients for {len(inputs)} inputs{_at(node)}")
-    for value, result in zip(inputs, results, strict=False):
+        pairs = _apply_rule(node, totals, Reverse(trace, rules, live))
+    for value, result in pairs:
         if value is None or result is None or value not in live:
             continue
         x = Tensor(value, trace)
@@ -127,45 +167,51 @@ def _contributions(
         yield value, unbroadcast(g, x) if isinstance(value.type, ir.TensorType) else g
 
 
-def _apply_rule(node: ir.Node, totals: Sequence[Tensor | None], trace: Trace | None, rules: Rules) -> Sequence[Any]:
-    found = rules.get(node.op_type) if node.domain == "" else None
-    entry = registry.VJP(found, False) if found is not None else registry.find(node.op_type, node.domain)
-    inputs = [None if v is None else Tensor(v, trace) for v in node.inputs]
-    if entry is None:
-        if registry.has_no_gradient(node.op_type, node.domain):
-            return []
-        return _through_body(node, inputs, totals, trace, rules)
-    outputs = [Tensor(v, trace) for v in node.outputs]
-    if entry.multiple:
-        results = entry.rule(tuple(totals), tuple(outputs), *inputs, **attributes_of(node))
+def _paired(node: ir.Node, inputs: Sequence[ir.Value | None], results: Any) -> Iterable[tuple[ir.Value | None, Any]]:
+    given = list(results) if isinstance(results, tuple | list) else [results]
+    while len(given) > len(inputs) and given[-1] is None:
+        given.pop()
+    if len(given) > len(inputs):
+        raise GradientError(f"the rule of {node.op_type} gave {len(given)} gradients for {len(inputs)} inputs{_at(node)}")
+    return zip(inputs, given, strict=False)
+
+
+def _apply_rule(node: ir.Node, totals: Sequence[Tensor | None], reverse: Reverse) -> Iterable[tuple[ir.Value | None, Any]]:
+    found = reverse.rules.get(node.op_type) if node.domain == "" else None
+    entry = registry.VJP(found, "single") if found is not None else registry.find(node.op_type, node.domain)
+    if entry is None and registry.has_no_gradient(node.op_type, node.domain):
+        return []
+    if entry is not None and entry.form == "node":
+        return entry.rule(node, totals, reverse)  # type: ignore[no-any-return]
+    inputs = [None if v is None else Tensor(v, reverse.trace) for v in node.inputs]
+    outputs = [Tensor(v, reverse.trace) for v in node.outputs]
+    if entry is None or entry.form == "lowering":
+        return _through_definition(node, inputs, totals, reverse, entry)
+    if entry.form == "multiple":
+        return _paired(node, node.inputs, entry.rule(tuple(totals), tuple(outputs), *inputs, **attributes_of(node)))
+    if any(t is not None for t in totals[1:]):
+        raise GradientError(f"{node.op_type} passes no gradient on from its output {len(totals) - 1}{_at(node)}")
+    return _paired(node, node.inputs, entry.rule(totals[0], outputs[0], *inputs, **attributes_of(node)))
+
+
+def _through_definition(
+    node: ir.Node, inputs: Sequence[Tensor | None], totals: Sequence[Tensor | None], reverse: Reverse, entry: registry.VJP | None
+) -> Iterable[tuple[ir.Value | None, Any]]:
+    """Differentiates an operator through its lowering, or its function body in the standard."""
+    if entry is not None:
+        lowered = entry.rule(*inputs, **attributes_of(node))
+        outputs = list(lowered) if isinstance(lowered, tuple | list) else [lowered]
     else:
-        if any(t is not None for t in totals[1:]):
-            raise GradientError(f"{node.op_type} passes no gradient on from its output {len(totals) - 1}{_at(node)}")
-        results = entry.rule(totals[0], outputs[0], *inputs, **attributes_of(node))
-    return results if isinstance(results, tuple | list) else [results]
-
-
-def _through_body(
-    node: ir.Node, inputs: Sequence[Tensor | None], totals: Sequence[Tensor | None], trace: Trace | None, rules: Rules
-) -> Sequence[Any]:
-    """Differentiates an operator without a rule through its function body in the standard."""
-    outputs = function_body(node, inputs, trace)
-    if outputs is None:
-        raise GradientError(
-            f"{node.domain + '.' if node.domain else ''}{node.op_type} has no gradient rule and no function body to differentiate; "
-            f"give one with rules={{{node.op_type!r}: rule}} or @ox.custom_gradient{_at(node)}"
-        )
+        body = function_body(node, inputs, reverse.trace)
+        if body is None:
+            raise GradientError(
+                f"{node.domain + '.' if node.domain else ''}{node.op_type} has no gradient rule and no function body to differentiate; "
+                f"give one with rules={{{node.op_type!r}: rule}} or @ox.custom_gradient{_at(node)}"
+            )
+        outputs = body
     reached = [(o, t) for o, t in zip(outputs, totals, strict=False) if t is not None]
-    wrt = [x for x in inputs if x is not None and is_float(x.value.dtype)]
-    found = iter(_partial([o for o, _ in reached], [t for _, t in reached], wrt, trace, rules))
-    return [next(found) if x is not None and is_float(x.value.dtype) else None for x in inputs]
-
-
-def _partial(
-    ys: Sequence[Tensor], seeds: Sequence[Tensor], wrt: Sequence[Tensor], trace: Trace | None, rules: Rules
-) -> list[Tensor | None]:
-    gradients = _reverse(ys, seeds, [x.value for x in wrt], trace, rules)
-    return [_total(gradients[x.value], x) if gradients.get(x.value) else None for x in wrt]
+    wrt = {x.value: x for x in inputs if x is not None and is_float(x.value.dtype)}  # once each, however often it is an input
+    return zip(wrt, reverse.gradients([o for o, _ in reached], [t for _, t in reached], list(wrt.values())), strict=True)
 
 
 def attributes_of(node: ir.Node, opset: int = DEFAULT_OPSET) -> dict[str, Any]:
@@ -196,4 +242,4 @@ def _at(node: ir.Node) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-__all__ = ["attributes_of", "gradient"]
+__all__ = ["Reverse", "attributes_of", "depending", "gradient"]

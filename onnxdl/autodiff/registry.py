@@ -7,23 +7,30 @@ contributions and casts, so a rule reads like the formula. Rules emit only opera
 
 A rule registered with ``multiple=True`` receives tuples ``g`` and ``y``, one entry an output; ``g``'s entry is None
 where no gradient reaches that output.
+
+Two other forms: a lowering, ``(*inputs, **attributes) -> outputs``, computes the operator by simpler ones, whose rules
+then differentiate it; and a node rule, ``(node, g, reverse) -> pairs of a value and its gradient``, for operators with
+bodies, whose gradient reaches what those take from around them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from onnxdl.graph.operator import operator_names
 
 Rule = Callable[..., Any]
 
 
+Form = Literal["single", "multiple", "lowering", "node"]
+
+
 class VJP(NamedTuple):
-    """A vector-Jacobian product and whether it looks at several outputs."""
+    """A vector-Jacobian product, and what it is called with."""
 
     rule: Rule
-    multiple: bool
+    form: Form
 
 
 _rules: dict[tuple[str, str], VJP] = {}
@@ -32,11 +39,24 @@ _no_gradient: set[tuple[str, str]] = set()
 
 def vjp(*op_types: str, domain: str = "", multiple: bool = False) -> Callable[[Rule], Rule]:
     """Registers the decorated rule for one operator, or for several that share it."""
+    return _register(op_types, domain, "multiple" if multiple else "single")
 
+
+def vjp_node(*op_types: str, domain: str = "") -> Callable[[Rule], Rule]:
+    """Registers the decorated node rule, which sees the node itself and may pass gradients on to any value."""
+    return _register(op_types, domain, "node")
+
+
+def lowering(*op_types: str, domain: str = "") -> Callable[[Rule], Rule]:
+    """Registers the decorated function as the operator's definition by simpler ones, which is differentiated in its place."""
+    return _register(op_types, domain, "lowering")
+
+
+def _register(op_types: tuple[str, ...], domain: str, form: Form) -> Callable[[Rule], Rule]:
     def register(rule: Rule) -> Rule:
         for op_type in op_types:
             _claim(op_type, domain)
-            _rules[domain, op_type] = VJP(rule, multiple)
+            _rules[domain, op_type] = VJP(rule, form)
         return rule
 
     return register

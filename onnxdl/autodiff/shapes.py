@@ -166,10 +166,18 @@ def scatter_back(g: Tensor, taken: Tensor, x: Tensor) -> Tensor:
     known = static_shape(x)
     size = op.Reshape(op.Size(x), [1]) if known is None else np.array([int(np.prod(known))], np.int64)
     zeros = op.Expand(np.array(0).astype(g.dtype), size)
-    return reshape_like(op.ScatterElements(zeros, flat(taken), flat(g), reduction="add"), x)
+    return reshape_like(scatter(zeros, flat(taken), flat(g), "add"), x)
 
 
-def mean_factor(x: Tensor, y: Tensor, axes: Tensor | Sequence[int] | None) -> Tensor | float:
+def scatter(base: Tensor, indices: Tensor, updates: Tensor, reduction: str, axis: int = 0) -> Tensor:
+    """ScatterElements, in float32 for float16: ONNX Runtime's CPU has no float16 kernel, and long sums lose less."""
+    if base.dtype.itemsize > 2:
+        return op.ScatterElements(base, indices, updates, axis=axis, reduction=reduction)
+    wide = op.ScatterElements(base.astype(np.float32), indices, updates.astype(np.float32), axis=axis, reduction=reduction)
+    return wide.astype(base.dtype)
+
+
+def mean_factor(x: Tensor, y: Tensor, axes: Tensor | Sequence[int] | None, noop_with_empty_axes: int = 0) -> Tensor | float:
     """One over the number of elements that a mean of ``x`` over ``axes`` took together; ``y`` is the mean.
 
     At run time it is a sum of ones, which stays on the device; a count taken from Shape would pass through the host.
@@ -177,8 +185,10 @@ def mean_factor(x: Tensor, y: Tensor, axes: Tensor | Sequence[int] | None) -> Te
     whole, part = static_shape(x), static_shape(y)
     if whole is not None and part is not None:
         return float(np.prod(part)) / float(np.prod(whole)) if 0 not in whole else 1.0
-    sizes = op.Shape(x) if axes is None or known_ints(axes) == [] else op.Gather(op.Shape(x), axes, axis=0)
-    return op.Reciprocal(count_of(sizes, x))
+    known = None if axes is None else known_ints(axes)
+    if axes is not None and known is None:
+        return op.Reciprocal(op.ReduceSum(ones_like(x), axes, noop_with_empty_axes=noop_with_empty_axes))
+    return op.Reciprocal(count_of(op.Gather(op.Shape(x), known, axis=0) if known else op.Shape(x), x))
 
 
 def count_of(sizes: Tensor | np.ndarray, like: Tensor) -> Tensor:

@@ -43,14 +43,14 @@ def uniform(shape: Sequence[int] | Tensor | np.ndarray, low: float = 0.0, high: 
         shape: the shape: numbers, or an int64 vector computed at run time.
         key: a uint32 scalar that decides the numbers; by default one of this place in the program, the seed and the step.
     """
-    bits = _bits(shape, _place_key() if key is None else key)
+    bits = _bits(shape, place_key() if key is None else key)
     unit = op.Cast(op.Div(bits, np.uint32(256)), to="float32") * 2.0**-24
     return unit if (low, high) == (0.0, 1.0) else unit * (high - low) + low
 
 
 def normal(shape: Sequence[int] | Tensor | np.ndarray, mean: float = 0.0, stddev: float = 1.0, *, key: Tensor | None = None) -> Tensor:
     """Numbers of the normal distribution, float32, by Box and Muller's transform."""
-    key = _place_key() if key is None else key
+    key = place_key() if key is None else key
     radius = op.Sqrt(-2.0 * op.Log(1.0 - uniform(shape, key=fold(key, 1))))
     return radius * op.Cos(uniform(shape, key=fold(key, 2)) * (2 * math.pi)) * stddev + mean
 
@@ -63,7 +63,7 @@ def truncated_normal(shape: Sequence[int], mean: float = 0.0, stddev: float = 1.
 
 def bernoulli(shape: Sequence[int] | Tensor | np.ndarray, probability: float, *, key: Tensor | None = None) -> Tensor:
     """True with the given probability, else False."""
-    return op.Less(_bits(shape, _place_key() if key is None else key), np.uint32(min(round(probability * 2**32), 2**32 - 1)))
+    return op.Less(_bits(shape, place_key() if key is None else key), np.uint32(min(round(probability * 2**32), 2**32 - 1)))
 
 
 def fold(key: Tensor, *parts: TensorLike) -> Tensor:
@@ -76,7 +76,7 @@ def fold(key: Tensor, *parts: TensorLike) -> Tensor:
 
 def make_key(seed: TensorLike, *parts: TensorLike) -> Tensor:
     """The key of a seed and further whole numbers, such as a step and a place."""
-    return fold(op.Cast(as_tensor(seed), to="uint32"), *parts)
+    return fold(as_tensor(np.uint32(0x243F6A88)), as_tensor(seed), *parts)
 
 
 def place(name: str) -> int:
@@ -84,7 +84,8 @@ def place(name: str) -> int:
     return zlib.crc32(name.encode())
 
 
-def _place_key() -> Tensor:
+def place_key() -> Tensor:
+    """The key of this place in the program, the seed and the step; of a new step at each call in dynamic mode."""
     trace = current_trace()
     if trace is None:
         return make_key(tensor(np.int64(_default_seed)), next(_dynamic_steps))

@@ -65,6 +65,16 @@ def outermost_scope(name: str) -> Iterator[None]:
         _scopes.reset(token)
 
 
+@contextlib.contextmanager
+def no_trace() -> Iterator[None]:
+    """Expressions written inside are dynamic, whatever is being traced."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 class Trace:
     """One ONNX graph being written.
 

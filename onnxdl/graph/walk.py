@@ -31,7 +31,9 @@ def used_values(node: ir.Node) -> list[ir.Value]:
     return [v for v in node.inputs if v is not None] + [v for body in bodies(node) for v in captured(body)]
 
 
-def ancestry(wanted: Iterable[ir.Value], is_leaf: Callable[[ir.Value], bool]) -> tuple[list[ir.Node], list[ir.Value]]:
+def ancestry(
+    wanted: Iterable[ir.Value], is_leaf: Callable[[ir.Value], bool], uses: Callable[[ir.Node], Iterable[ir.Value]] = used_values
+) -> tuple[list[ir.Node], list[ir.Value]]:
     """The nodes that these values need, in topological order, and the leaves and inputs that they start from."""
     nodes: dict[ir.Node, None] = {}
     leaves: dict[ir.Value, None] = {}
@@ -55,7 +57,7 @@ def ancestry(wanted: Iterable[ir.Value], is_leaf: Callable[[ir.Value], bool]) ->
             nodes[node] = None
             continue
         stack.append((node, True))
-        for value in reversed(used_values(node)):
+        for value in reversed(list(uses(node))):
             visit(value)
     return list(nodes), list(leaves)
 
@@ -63,23 +65,29 @@ def ancestry(wanted: Iterable[ir.Value], is_leaf: Callable[[ir.Value], bool]) ->
 def copy_nodes(nodes: Iterable[ir.Node], known: dict[ir.Value, Tensor | None], trace: Trace | None, *, keep_names: bool = False) -> None:
     """Writes copies of nodes into ``trace``; ``known`` maps outer values to tensors and grows by each output.
 
-    Branch and loop bodies are copied with them, so the copy shares nothing with the original.
+    Branch and loop bodies are copied with them, so the copy shares nothing with the original. ``keep_names`` keeps the
+    names of nodes and values, below the present scope.
     """
+    prefix = f"{path}/" if (path := scope_path()) else ""
     for node in nodes:
         inputs = [None if v is None else known[v] for v in node.inputs]
-        attributes = {a.name: _copied(a, known, trace) for a in node.attributes.values() if isinstance(a, ir.Attr)}
-        names = None
-        if keep_names and not scope_path():
-            names = [v.name for v in node.outputs]
+        attributes = {a.name: _copied(a, known, trace, keep_names) for a in node.attributes.values() if isinstance(a, ir.Attr)}
+        names = [f"{prefix}{v.name}" if v.name else None for v in node.outputs] if keep_names else None
         version = node.version or None
         results = write(
             node.op_type, inputs, attributes, len(node.outputs), trace=trace, domain=node.domain, version=version, output_names=names
         )
+        if keep_names and node.name and trace is not None:
+            copy = results[0].value.producer()
+            assert copy is not None
+            copy.name = trace.unique(f"{prefix}{node.name}")
         for value, result in zip(node.outputs, results, strict=True):
+            if result.value.type is None:  # an operator that the standard does not know: the original says what it gives
+                result.value.type, result.value.shape = value.type, value.shape
             known[value] = result
 
 
-def _copied(attribute: ir.Attr, known: Mapping[ir.Value, Tensor | None], trace: Trace | None) -> ir.Attr:
+def _copied(attribute: ir.Attr, known: Mapping[ir.Value, Tensor | None], trace: Trace | None, keep_names: bool) -> ir.Attr:
     if attribute.type != ir.AttributeType.GRAPH:
         return attribute
     body = attribute.as_graph()
@@ -93,7 +101,7 @@ def _copied(attribute: ir.Attr, known: Mapping[ir.Value, Tensor | None], trace: 
         for value in body.initializers.values():
             if value.const_value is not None and value not in local:
                 local[value] = inner.constant(value.const_value.numpy())
-        copy_nodes(body, local, inner)
+        copy_nodes(body, local, inner, keep_names=keep_names)
         for value in body.outputs:
             result = local[value]
             assert result is not None

@@ -29,15 +29,19 @@ class Configurable:
         self._arguments = Arguments(args, kwargs)
         return self
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments by name, as plain data."""
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments by name, as they were given."""
         bound = inspect.signature(type(self).__init__).bind(self, *self._arguments.args, **self._arguments.kwargs)
         bound.apply_defaults()
-        config: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         for name, value in list(bound.arguments.items())[1:]:
             kind = bound.signature.parameters[name].kind
-            config.update(value if kind is inspect.Parameter.VAR_KEYWORD else {name: value})
-        return {name: serialize(value) for name, value in config.items()}
+            found.update(value if kind is inspect.Parameter.VAR_KEYWORD else {name: value})
+        return found
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments by name, as plain data."""
+        return {name: serialize(value) for name, value in self.arguments().items()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:

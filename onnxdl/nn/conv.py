@@ -53,6 +53,7 @@ class Conv(Layer):
         data_format: ``channels_first`` (batch, channels, *space) or ``channels_last`` (batch, *space, channels).
     """
 
+    weight_options = ("kernel", "bias")
     rank = 0
 
     def __init__(
@@ -92,25 +93,30 @@ class Conv(Layer):
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer=self.bias_initializer) if self.use_bias else None
 
     def call(self, x: Tensor) -> Tensor:
-        y = op.Conv(
-            channels_first(x, self.data_format),
-            self.kernel,
-            self.bias,
-            strides=self.strides,
-            dilations=self.dilation_rate,
-            group=self.groups,
-            **padding_attributes(self.padding, self.kernel_size, self.dilation_rate),
-        )
+        x = channels_first(x, self.data_format)
+        pads = padding_attributes(self.padding, self.kernel_size, x.shape[2:], self.strides, self.dilation_rate)
+        y = op.Conv(x, self.kernel, self.bias, strides=self.strides, dilations=self.dilation_rate, group=self.groups, **pads)
         return self.activation(channels_back(y, self.data_format))
 
 
-def padding_attributes(padding: str, kernel_size: Sequence[int], dilation_rate: Sequence[int]) -> dict[str, Any]:
-    """Conv's attributes for Keras's paddings."""
-    if padding == "same":
-        return {"auto_pad": "SAME_UPPER"}
+def padding_attributes(
+    padding: str, kernel_size: Sequence[int], space: Sequence[Any], strides: Sequence[int], dilation_rate: Sequence[int]
+) -> dict[str, Any]:
+    """The attributes of Conv and the pools for Keras's paddings; ``same`` is worked out here wherever sizes are known."""
     if padding == "causal":
         return {"pads": [dilation_rate[0] * (kernel_size[0] - 1), 0]}
-    return {}
+    if padding == "valid":
+        return {}
+    totals = []
+    for k, size, stride, dilation in zip(kernel_size, space, strides, dilation_rate, strict=True):
+        reach = (k - 1) * dilation
+        if stride == 1:
+            totals.append(reach)
+        elif isinstance(size, int):
+            totals.append(max((-(-size // stride) - 1) * stride + reach + 1 - size, 0))
+        else:
+            return {"auto_pad": "SAME_UPPER"}
+    return {"pads": [t // 2 for t in totals] + [t - t // 2 for t in totals]}
 
 
 class Conv1D(Conv):

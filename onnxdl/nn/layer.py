@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, ClassVar
 
@@ -52,6 +52,7 @@ class Layer(Configurable):
 
     weight_options: ClassVar[tuple[str, ...]] = ()
     supports_masking: ClassVar[bool] = False
+    scoped: ClassVar[bool] = True  # False where names must stand as they are, without the layer's own before them
 
     def __init__(
         self,
@@ -119,8 +120,10 @@ class Layer(Configurable):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments by name, as plain data, with the present name and ``trainable``."""
-        config = super().get_config()
-        return {**config, **{k: v for k, v in (("name", self.name), ("trainable", self._trainable)) if k in config}}
+        accepted = inspect.signature(type(self).__init__).parameters
+        rest = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
+        present = {"name": self.name, "trainable": self._trainable}
+        return {**super().get_config(), **{k: v for k, v in present.items() if rest or k in accepted}}
 
     def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
         args, kwargs = map_data(args), map_data(kwargs)
@@ -128,7 +131,7 @@ class Layer(Configurable):
             from onnxdl.nn.symbolic import record
 
             return record(self, args, kwargs, training)
-        with scope((self.name or snake_case(type(self).__name__)).replace(".", "/")):
+        with scope((self.name or snake_case(type(self).__name__)).replace(".", "/")) if self.scoped else nullcontext():
             result = self.at_top(*args, training=training, **kwargs)
         watcher = _watcher.get()
         if watcher is not None:
@@ -192,9 +195,13 @@ class Layer(Configurable):
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
         """All parameters below, each once, under the name that the State gives it: ``encoder.0.kernel``."""
         seen: set[int] = set()
+        names: set[str] = set()
         for name, parameter in self._walk(prefix):
             if id(parameter) not in seen:
+                if name in names:
+                    raise GraphError(f"two weights of {self!r} are called {name!r}; give the layers that hold them names of their own")
                 seen.add(id(parameter))
+                names.add(name)
                 yield name, parameter
 
     def _walk(self, prefix: str) -> Iterator[tuple[str, Parameter]]:
@@ -207,7 +214,7 @@ class Layer(Configurable):
         for name, parameter in own.items():
             yield f"{prefix}{name}", parameter
         for name, child in self.children():
-            yield from child._walk(f"{prefix}{child.name or name}.")
+            yield from child._walk(f"{prefix}{child.name or name}." if child.scoped else prefix)
 
     def layers_below(self) -> Iterator[Layer]:
         """This layer and every layer below it, each once."""

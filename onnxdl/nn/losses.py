@@ -28,6 +28,11 @@ class Loss:
         self.function = function
         self.name = name or (getattr(function, "__name__", None) if function is not None else None) or type(self).__name__
 
+    @property
+    def labels(self) -> bool:
+        """Whether ``y_true`` holds class numbers, which must lie below the number of classes."""
+        return bool(getattr(self.function, "labels", False))
+
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """One number for each sample; override it for a loss of your own."""
         assert self.function is not None
@@ -70,6 +75,9 @@ def sparse_categorical_crossentropy(y_true: Tensor, y_pred: Tensor, from_logits:
     """-log(y_pred[y_true]); ``y_true`` holds class numbers, one a prediction."""
     labels = _as_labels(y_true, y_pred)
     return -op.Squeeze(op.GatherElements(_log_probabilities(y_pred, from_logits), labels, axis=-1), [-1])
+
+
+setattr(sparse_categorical_crossentropy, "labels", True)  # noqa: B010
 
 
 def _as_labels(y_true: Tensor, y_pred: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Normalization layers."""
+"""Normalization: Batch-, Layer-, Group-, RMS- and UnitNormalization."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from onnxdl.errors import ShapeError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 from onnxdl.nn.layer import Layer
+from onnxdl.nn.parameter import Parameter
 
 
 class BatchNormalization(Layer):
@@ -21,7 +22,12 @@ class BatchNormalization(Layer):
 
     Args:
         axis: the channel axis; 1 by default, as in ``channels_first``. Rank-2 inputs have it last as well.
+
+    Where the input has a mask, statistics are those of the steps that count.
     """
+
+    weight_options = ("beta", "gamma")
+    supports_masking = True
 
     def __init__(
         self,
@@ -42,9 +48,7 @@ class BatchNormalization(Layer):
         self.moving_mean_initializer, self.moving_variance_initializer = moving_mean_initializer, moving_variance_initializer
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        n = input_shape[self.axis]
-        if n is None:
-            raise ShapeError(f"BatchNormalization needs a known size on axis {self.axis} of {input_shape}")
+        n = _known_sizes(self, input_shape, [self.axis])[0]
         self.gamma = self.add_weight(name="gamma", shape=(n,), initializer=self.gamma_initializer) if self.scale else None
         self.beta = self.add_weight(name="beta", shape=(n,), initializer=self.beta_initializer) if self.center else None
         self.moving_mean = self.add_weight(name="moving_mean", shape=(n,), initializer=self.moving_mean_initializer, trainable=False)
@@ -52,14 +56,15 @@ class BatchNormalization(Layer):
             name="moving_variance", shape=(n,), initializer=self.moving_variance_initializer, trainable=False
         )
 
-    def call(self, x: Tensor, training: bool = False) -> Tensor:
+    def call(self, x: Tensor, training: bool = False, mask: Tensor | None = None) -> Tensor:
         axis = self.axis % x.ndim
         if not (training and self.trainable):
             return self._with_running_statistics(x, axis)
         others = [i for i in range(x.ndim) if i != axis]
-        mean = op.ReduceMean(x, others)
+        counts = None if mask is None else op.Expand(op.Unsqueeze(op.Cast(mask, to=x.dtype), list(range(mask.ndim, x.ndim))), op.Shape(x))
+        mean = _mean(x, others, counts)
         centred = x - mean
-        variance = op.ReduceMean(centred * centred, others)
+        variance = _mean(centred * centred, others, counts)
         self._move(self.moving_mean, mean)
         self._move(self.moving_variance, variance)
         shape = [-1 if i == axis else 1 for i in range(x.ndim)]
@@ -85,8 +90,15 @@ class BatchNormalization(Layer):
         statistic.assign(statistic * self.momentum + op.Reshape(batch, [-1]) * (1 - self.momentum))
 
 
+def _mean(x: Tensor, axes: list[int], counts: Tensor | None) -> Tensor:
+    return op.ReduceMean(x, axes) if counts is None else op.ReduceSum(x * counts, axes) / op.ReduceSum(counts, axes)
+
+
 class LayerNormalization(Layer):
-    """gamma * (x - mean) / sqrt(variance + epsilon) + beta over the axes from ``axis`` on (Ba et al. 2016)."""
+    """gamma * (x - mean) / sqrt(variance + epsilon) + beta over the axes ``axis`` of each sample (Ba et al. 2016)."""
+
+    weight_options = ("beta", "gamma")
+    supports_masking = True
 
     def __init__(
         self,
@@ -103,23 +115,108 @@ class LayerNormalization(Layer):
         self.beta_initializer, self.gamma_initializer = beta_initializer, gamma_initializer
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        axes = self._axes(len(input_shape))
-        shape = [input_shape[i] for i in axes]
-        if any(d is None for d in shape):
-            raise ShapeError(f"LayerNormalization needs known sizes on axes {axes} of {input_shape}")
-        self.gamma = self.add_weight(name="gamma", shape=shape, initializer=self.gamma_initializer) if self.scale else None  # type: ignore[arg-type]
-        self.beta = self.add_weight(name="beta", shape=shape, initializer=self.beta_initializer) if self.center else None  # type: ignore[arg-type]
-
-    def _axes(self, rank: int) -> list[int]:
-        return sorted(a % rank for a in ([self.axis] if isinstance(self.axis, int) else self.axis))
+        shape = _known_sizes(self, input_shape, axes_of(self.axis, len(input_shape)))
+        self.gamma = self.add_weight(name="gamma", shape=shape, initializer=self.gamma_initializer) if self.scale else None
+        self.beta = self.add_weight(name="beta", shape=shape, initializer=self.beta_initializer) if self.center else None
 
     def call(self, x: Tensor) -> Tensor:
-        axes = self._axes(x.ndim)
+        axes = axes_of(self.axis, x.ndim)
         if axes == list(range(axes[0], x.ndim)) and self.gamma is not None:
             return op.LayerNormalization(x, self.gamma, self.beta, axis=axes[0], epsilon=self.epsilon)
         centred = x - op.ReduceMean(x, axes)
         y = centred / op.Sqrt(op.ReduceMean(centred * centred, axes) + self.epsilon)
-        shape = [x.shape[i] if i in axes else 1 for i in range(x.ndim)]
-        if self.gamma is not None:
-            y = y * op.Reshape(self.gamma, shape)
-        return y + op.Reshape(self.beta, shape) if self.beta is not None else y
+        return _scaled(y, self.gamma, self.beta, axes)
+
+
+class GroupNormalization(Layer):
+    """gamma * (x - mean) / sqrt(variance + epsilon) + beta, over each group of channels of a sample (Wu and He 2018).
+
+    Args:
+        groups: how many groups the channels are split into; -1 for one each, which is instance normalization.
+        axis: the channel axis; 1 by default, as in ``channels_first``.
+    """
+
+    weight_options = ("beta", "gamma")
+    supports_masking = True
+
+    def __init__(
+        self,
+        groups: int = 32,
+        axis: int = 1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.groups, self.axis, self.epsilon, self.center, self.scale = groups, axis, epsilon, center, scale
+        self.beta_initializer, self.gamma_initializer = beta_initializer, gamma_initializer
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        shape = _known_sizes(self, input_shape, [self.axis])
+        if self.groups != -1 and shape[0] % self.groups:
+            raise ShapeError(f"GroupNormalization cannot split {shape[0]} channels into {self.groups} groups")
+        self.gamma = self.add_weight(name="gamma", shape=shape, initializer=self.gamma_initializer) if self.scale else None
+        self.beta = self.add_weight(name="beta", shape=shape, initializer=self.beta_initializer) if self.center else None
+
+    def call(self, x: Tensor) -> Tensor:
+        axis = self.axis % x.ndim
+        order = [0, axis, *(i for i in range(1, x.ndim) if i != axis)]
+        x = x if axis == 1 else op.Transpose(x, perm=order)
+        grouped = op.Reshape(x, [0, x.shape[1] if self.groups == -1 else self.groups, -1])
+        centred = grouped - op.ReduceMean(grouped, [2])
+        normal = centred / op.Sqrt(op.ReduceMean(centred * centred, [2]) + self.epsilon)
+        y = op.Reshape(normal, [-1, *x.shape[1:]] if all(isinstance(d, int) for d in x.shape[1:]) else op.Shape(x))
+        y = _scaled(y, self.gamma, self.beta, [1])
+        return y if axis == 1 else op.Transpose(y, perm=[order.index(i) for i in range(x.ndim)])
+
+
+class RMSNormalization(Layer):
+    """scale * x / sqrt(mean(x^2) + epsilon) over the axes ``axis`` of each sample (Zhang and Sennrich 2019)."""
+
+    def __init__(self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.axis, self.epsilon = axis, epsilon
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        shape = _known_sizes(self, input_shape, axes_of(self.axis, len(input_shape)))
+        self.scale = self.add_weight(name="scale", shape=shape, initializer="ones")
+
+    def call(self, x: Tensor) -> Tensor:
+        axes = axes_of(self.axis, x.ndim)
+        return _scaled(x / op.Sqrt(op.ReduceMean(x * x, axes) + self.epsilon), self.scale, None, axes)
+
+
+class UnitNormalization(Layer):
+    """x / |x|, the norm taken over the axes ``axis``."""
+
+    supports_masking = True
+
+    def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.axis = axis
+
+    def call(self, x: Tensor) -> Tensor:
+        return x / op.Sqrt(op.Max(op.ReduceSum(x * x, axes_of(self.axis, x.ndim)), 1e-24))
+
+
+def axes_of(axis: int | Sequence[int], rank: int) -> list[int]:
+    """One axis or several as sorted numbers from 0 on."""
+    return sorted(a % rank for a in ([axis] if isinstance(axis, int) else axis))
+
+
+def _known_sizes(layer: Layer, input_shape: tuple[int | None, ...], axes: Sequence[int]) -> list[int]:
+    sizes = [d for a in axes if (d := input_shape[a]) is not None]
+    if len(sizes) != len(axes):
+        raise ShapeError(f"{type(layer).__name__} needs known sizes on axes {list(axes)} of {input_shape}")
+    return sizes
+
+
+def _scaled(x: Tensor, gamma: Parameter | None, beta: Parameter | None, axes: Sequence[int]) -> Tensor:
+    """gamma * x + beta, the weights lying along ``axes``."""
+    shape = [x.shape[i] if i in axes else 1 for i in range(x.ndim)]
+    if gamma is not None:
+        x = x * op.Reshape(gamma, shape)
+    return x + op.Reshape(beta, shape) if beta is not None else x

@@ -13,7 +13,7 @@ from onnxdl.errors import GraphError
 from onnxdl.graph import random
 from onnxdl.graph.dtypes import DTypeLike, to_numpy
 from onnxdl.graph.tensor import Operators, Tensor, TensorLike, as_tensor, tensor
-from onnxdl.graph.trace import current_trace
+from onnxdl.graph.trace import current_trace, no_trace
 from onnxdl.runtime.cells import Cell
 
 Initializer = Callable[[tuple[int, ...], DTypeLike, Tensor], Tensor]
@@ -67,8 +67,9 @@ class Parameter(Operators):
         if self._cell is not None:
             return self._cell.numpy()
         if self._array is None:
-            key = random.make_key(tensor(np.int64(random.default_seed())), random.place(f"parameter {self._number}"))
-            self._array = self.initializer(self.shape, self.dtype, key).numpy()
+            with no_trace():
+                key = random.make_key(tensor(np.int64(random.default_seed())), random.place(f"parameter {self._number}"))
+                self._array = self.initializer(self.shape, self.dtype, key).numpy()
         return self._array.copy()
 
     @value.setter
@@ -101,9 +102,17 @@ class Parameter(Operators):
         else:
             self.value = as_tensor(new, as_tensor(self)).numpy()
 
-    def __tensor__(self) -> Tensor:
+    def replace(self, new: TensorLike) -> None:
+        """Sets the value at once: in a trace, whatever reads it from here on, and the optimizer, see the new one."""
         trace = current_trace()
         if trace is not None:
+            trace.root.variables[self] = as_tensor(new, as_tensor(self))
+        else:
+            self.value = as_tensor(new, as_tensor(self)).numpy()
+
+    def __tensor__(self) -> Tensor:
+        trace = current_trace()
+        if trace is not None and (trace.root.declare is not None or not trace.over_dynamic):
             return trace.variable(self)
         version = self._cell.version if self._cell is not None else -1
         if self._leaf is None or self._leaf[0] != version:

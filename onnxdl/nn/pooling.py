@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
@@ -15,7 +15,7 @@ class Pooling(Layer):
     """What the poolings share: a window of ``pool_size`` moves by ``strides`` (its own size by default)."""
 
     rank = 0
-    operator = ""
+    operator: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -32,9 +32,9 @@ class Pooling(Layer):
 
     def call(self, x: Tensor) -> Tensor:
         pool = getattr(op, self.operator)
-        padding = padding_attributes(self.padding, self.pool_size, [1] * self.rank)
-        y = pool(channels_first(x, self.data_format), kernel_shape=self.pool_size, strides=self.strides, **padding)
-        return channels_back(y, self.data_format)
+        x = channels_first(x, self.data_format)
+        pads = padding_attributes(self.padding, self.pool_size, x.shape[2:], self.strides, [1] * self.rank)
+        return channels_back(pool(x, kernel_shape=self.pool_size, strides=self.strides, **pads), self.data_format)
 
 
 class MaxPooling1D(Pooling):
@@ -76,7 +76,7 @@ class AveragePooling3D(Pooling):
 class GlobalPooling(Layer):
     """What the global poolings share: all of space is reduced, (batch, channels, *space) -> (batch, channels)."""
 
-    operator = ""
+    operator: ClassVar[str] = ""
 
     def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -88,9 +88,17 @@ class GlobalPooling(Layer):
 
 
 class GlobalAveragePooling1D(GlobalPooling):
-    """The mean over the length."""
+    """The mean over the length: over the steps that count, where the input has a mask."""
 
     operator = "ReduceMean"
+
+    def call(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is None:
+            return super().call(x)
+        time = 2 if self.data_format == "channels_first" else 1
+        counts = op.Cast(op.Unsqueeze(mask, [3 - time]), to=x.dtype)
+        keep = int(self.keepdims)
+        return op.ReduceSum(x * counts, [time], keepdims=keep) / op.ReduceSum(counts, [time], keepdims=keep)
 
 
 class GlobalAveragePooling2D(GlobalPooling):

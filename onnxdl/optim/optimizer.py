@@ -1,51 +1,126 @@
-"""Optimizer: declares what it keeps for each parameter, and writes the update. It only writes graph."""
+"""Optimizer: declares what it keeps for each weight, and writes the update. It only writes graph.
+
+A kind of optimizer is its ``slots`` and its ``update``, one formula for one weight. What needs all gradients at once, or
+stands around the formula (clipping, decay, accumulation, averaging), is composed here, by functions of their own files.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
+
+import numpy as np
 
 from onnxdl.errors import GraphError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
-
-Schedule = Callable[[Tensor], Tensor]
+from onnxdl.graph.trace import scope
+from onnxdl.optim import accumulation, averaging, clipping
+from onnxdl.optim.weights import Options, Schedule, Shape, Shaped, Slots, Update, Updated, Weight, shape_of
 
 
 class Optimizer:
     """The base of all optimizers.
 
-    ``slots`` names what is kept for each parameter, in its shape, starting at ``slot_start``. ``scalars`` names what is
+    ``slots`` names what is kept for each weight, in its shape, with the value that it starts at. ``scalars`` names what is
     kept once, with its first value, and ``advance`` moves it on at each step.
 
     Args:
         learning_rate: a number, which stays a State entry that may be changed while training, or a function that writes
-            the rate from ``step`` (float32, 0 at the first).
+            the rate from ``step`` (float32, 0 at the first), such as those of ``onnxdl.optim.schedules``.
+        options: see ``Options``.
     """
 
-    slots: tuple[str, ...] = ()
-    slot_start: float = 0.0
-
-    def __init__(self, learning_rate: float | Schedule = 0.001) -> None:
+    def __init__(self, learning_rate: float | Schedule = 0.001, **options: Unpack[Options]) -> None:
         if not callable(learning_rate) and not learning_rate > 0:
             raise GraphError(f"the learning rate must be above 0, not {learning_rate}")
+        for option in options:
+            if option not in Options.__optional_keys__:
+                raise TypeError(f"{type(self).__name__} takes no argument {option!r}")
         self.learning_rate = learning_rate
-        self.scalars: dict[str, float] = {}
+        self.options = options
+        self.name = options.get("name") or type(self).__name__.lower()
+        self.slots: Mapping[str, float] = {}
+        self.scalars: Mapping[str, float] = {}
+        self._undecayed: list[str] = []
+        if sum(bool(options.get(bound)) for bound in ("clipvalue", "clipnorm", "global_clipnorm")) > 1:
+            raise GraphError("give one of clipvalue, clipnorm and global_clipnorm")
+
+    # ---- what a kind of optimizer defines ------------------------------------------------------------------------
+
+    def slots_for(self, name: str, shape: Shape) -> dict[str, tuple[Shape, float]]:
+        """What is kept for one weight: shapes and first values; by default ``slots`` in the weight's shape."""
+        return {slot: (shape, start) for slot, start in self.slots.items()}
 
     def advance(self, scalars: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The scalars of this step, from those of the last."""
         return dict(scalars)
 
-    def update(self, p: Tensor, g: Tensor, rate: Tensor, slots: Mapping[str, Tensor], scalars: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The parameter's next value and its next slots."""
+    def update(self, p: Tensor, g: Tensor, rate: Tensor, slots: Slots, scalars: Mapping[str, Tensor]) -> Updated:
+        """The weight's next value and its next slots; ``scalars`` holds the step's number too, ``t``, from 1."""
         raise GraphError(f"{type(self).__name__} does not define update()")
 
-    def rate(self, step: Tensor, current: Tensor | None) -> Tensor:
+    def decay_of(self, name: str) -> float:
+        """The decoupled weight decay of one weight."""
+        excluded = any(re.search(pattern, name) for pattern in self._undecayed)
+        return 0.0 if excluded else self.options.get("weight_decay") or 0.0
+
+    # ---- what a train step uses ----------------------------------------------------------------------------------
+
+    def exclude_from_weight_decay(self, var_list: Sequence[Any] | None = None, var_names: Sequence[str] | None = None) -> None:
+        """Leaves weights out of the weight decay: Parameters by their own name, or every name that a pattern is found in."""
+        self._undecayed = [*(rf"(^|\.){re.escape(p.name)}$" for p in var_list or ()), *(var_names or ())]
+
+    def start(self, weights: Mapping[str, Shaped]) -> dict[str, np.ndarray]:
+        """The first values of all entries that the optimizer keeps for these weights."""
+        entries = {name: np.full((), value, np.float32) for name, value in self.scalars.items()}
+        if not callable(self.learning_rate):
+            entries["learning_rate"] = np.full((), self.learning_rate, np.float32)
+        around = {"gradient_accumulation_steps": accumulation.SLOT, "use_ema": averaging.SLOT}
+        for name, p in weights.items():
+            slots = self.slots_for(name, shape_of(p)) | {s: (shape_of(p), 0.0) for o, s in around.items() if self.options.get(o)}
+            entries.update((f"{slot}.{name}", np.full(shape, value, p.dtype)) for slot, (shape, value) in slots.items())
+        return entries
+
+    def loss_scale(self, state: Mapping[str, Tensor]) -> Tensor | None:
+        """What the loss is multiplied by before its gradient is taken; None for nothing."""
+        return None
+
+    def apply(self, weights: Sequence[Weight], state: Mapping[str, Tensor], step: Tensor) -> Update:
+        """The next weights and entries, from the weights, the entries that ``start`` declared, and the step (int64)."""
+        every = self.options.get("gradient_accumulation_steps")
+        if every:
+            update = accumulation.accumulated(self._updated, every, weights, state, step)
+        else:
+            update = self._updated(weights, state, step)
+        if self.options.get("use_ema"):
+            momentum, overwrite = self.options.get("ema_momentum", 0.99), self.options.get("ema_overwrite_frequency")
+            update = averaging.averaged(update, momentum, overwrite, state, self._updates_before(step))
+        return update
+
+    def rate(self, step: Tensor, state: Mapping[str, Tensor]) -> Tensor:
         """The learning rate of a step: the schedule's, or the State's entry."""
-        if callable(self.learning_rate):
-            return self.learning_rate(op.Cast(step, to="float32"))
-        assert current is not None
-        return current
+        return self.learning_rate(op.Cast(step, to="float32")) if callable(self.learning_rate) else state["learning_rate"]
+
+    def _updates_before(self, step: Tensor) -> Tensor:
+        every = self.options.get("gradient_accumulation_steps")
+        return op.Div(step, every) if every else step
+
+    def _updated(self, weights: Sequence[Weight], state: Mapping[str, Tensor], step: Tensor) -> Update:
+        rate = self.rate(step, state)
+        scalars = self.advance({name: state[name] for name in self.scalars})
+        new = Update({}, {**{n: t for n, t in state.items() if n == "learning_rate"}, **scalars})
+        scalars = {**scalars, "t": op.Cast(self._updates_before(step) + 1, to="float32")}
+        for name, p, g in clipping.clipped(weights, self.options):
+            with scope(name.replace(".", "/")):
+                slots = {slot: state[f"{slot}.{name}"] for slot in self.slots_for(name, shape_of(p))}
+                decay = self.decay_of(name)
+                own_rate, own_scalars = rate.astype(p.dtype), {s: t.astype(p.dtype) for s, t in scalars.items()}
+                p = p * (1.0 - own_rate * decay) if decay else p
+                new.weights[name], kept = self.update(p, g, own_rate, slots, own_scalars)
+                new.state.update((f"{slot}.{name}", t) for slot, t in kept.items())
+        return new
 
 
 def get(optimizer: Any) -> Optimizer:

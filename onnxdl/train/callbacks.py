@@ -70,10 +70,8 @@ class CallbackList(Callback):
     @property
     def watches_batches(self) -> bool:
         """Whether any of them wants to know of each step."""
-        return any(
-            type(c).on_train_batch_end is not Callback.on_train_batch_end or type(c).on_train_batch_begin is not Callback.on_train_batch_begin
-            for c in self.callbacks
-        )
+        hooks = ("on_train_batch_begin", "on_train_batch_end")
+        return any(getattr(type(c), hook) is not getattr(Callback, hook) for c in self.callbacks for hook in hooks)
 
 
 class History(Callback):

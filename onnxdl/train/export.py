@@ -26,7 +26,24 @@ def save_model(model: Model, path: Path_) -> None:
     if not (model.is_compiled and model.target_specs):
         onnx_file.write(predict, path)
         return
-    onnx_file.write(training_info.embed(predict, model.train_step().program.clone(), initialization(model)), path)
+    program = model.train_step().program.clone()
+    onnx_file.write(training_info.embed(predict, program, initialization(model), model.state), path)
+
+
+def export_file(path: Path_, target: Path_, format: str) -> None:
+    """Writes what a model.onnx holds in another form: its inference graph, or the programs of its ``training_info``."""
+    from onnxdl.graph.files import read_proto
+
+    proto = read_proto(path)
+    if format == "train-step":
+        step, init = training_info.extract(proto)
+        predict = ir.from_proto(proto)
+        _write_programs(Path(target), step, init, predict)
+        return
+    if format != "onnx":
+        raise FormatError(f"a file is exported as onnx or train-step, not {format!r}")
+    del proto.training_info[:]
+    onnx_file.write(proto, target)
 
 
 def export_model(model: Model, path: Path_, format: str) -> None:
@@ -42,11 +59,14 @@ def _export_onnx(model: Model, path: Path_) -> None:
 
 
 def _export_train_step(model: Model, path: Path_) -> None:
-    folder = Path(path)
+    _write_programs(Path(path), model.train_step().program.clone(), initialization(model), _inference(model))
+
+
+def _write_programs(folder: Path, step: ir.Model, init: ir.Model, predict: ir.Model) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    onnx_file.write(model.train_step().program.clone(), folder / "train_step.onnx")
-    onnx_file.write(initialization(model), folder / "init.onnx")
-    onnx_file.write(_inference(model), folder / "predict.onnx")
+    onnx_file.write(step, folder / "train_step.onnx")
+    onnx_file.write(init, folder / "init.onnx")
+    onnx_file.write(predict, folder / "predict.onnx")
 
 
 def initialization(model: Model) -> ir.Model:

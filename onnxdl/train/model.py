@@ -22,7 +22,7 @@ from onnxdl.runtime.sessions import create_session
 from onnxdl.train import fit as fitting
 from onnxdl.train import step as steps
 from onnxdl.train.callbacks import Callback, History
-from onnxdl.train.matching import fit_to_specs, metrics_each, named_arrays, one_each, spec_from, spec_of, split, target_spec_dtype
+from onnxdl.train.matching import check_labels, fit_to_specs, metrics_each, named_arrays, one_each, spec_from, spec_of, split, target_spec_dtype
 from onnxdl.train.programs import Evaluation, Prediction, TrainStep, cached
 from onnxdl.train.export import export_model, save_model
 from onnxdl.train.step import Recipe, Spec
@@ -180,6 +180,8 @@ class Model(Layer):
         arrays = fit_to_specs(self.input_specs, x, "input")
         if y is not None:
             arrays.update(fit_to_specs(self.target_specs, self._aligned(y), "target"))
+            if self.is_compiled:
+                check_labels(self.recipe, self.output_shapes, arrays)
         return arrays
 
     def ensure_targets(self, y: Any) -> None:

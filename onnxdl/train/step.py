@@ -23,7 +23,7 @@ from onnxdl.nn.losses import Loss
 from onnxdl.nn.metrics import Metric
 from onnxdl.nn.parameter import Parameter
 from onnxdl.nn.structure import tensors_in
-from onnxdl.optim import Optimizer
+from onnxdl.optim import Optimizer, Weight
 
 PROTOCOL = "1"
 NEXT = "next/"
@@ -62,7 +62,7 @@ def train_step(recipe: Recipe) -> ir.Model:
         trace.declare = _inputs_for(trace, names)
         trace.random_key = lambda: (seed, step)
         predictions = _predict(recipe, inputs)
-        loss = _total_loss(recipe, targets, predictions)
+        loss = _total_loss(trace, recipe, targets, predictions)
         following: dict[str, Tensor] = {"step": step + 1, "seed": seed}
         following.update(_updates(trace, recipe, names, loss, step))
         results, accumulated = _metrics(trace, recipe, targets, predictions)
@@ -80,7 +80,7 @@ def evaluation_step(recipe: Recipe) -> ir.Model:
         inputs, targets = _declare_batch(trace, recipe)
         trace.declare = _inputs_for(trace, recipe.parameter_names())
         predictions = _predict(recipe, inputs)
-        loss = _total_loss(recipe, targets, predictions)
+        loss = _total_loss(trace, recipe, targets, predictions)
         results, accumulated = _metrics(trace, recipe, targets, predictions)
         outputs = {"loss": loss, **results, **{NEXT + name: t for name, t in accumulated.items()}}
         return trace.model(outputs, _metadata("evaluation-step", accumulated, recipe))
@@ -109,21 +109,23 @@ def initialization(parameters: Mapping[str, Parameter], others: Mapping[str, np.
                 key = random.make_key(seed, random.place(name))
                 outputs[name] = p.initializer(p.shape, p.dtype, key)
         for name, array in (others or {}).items():
-            outputs[name] = seed if name == "seed" else trace.constant(array)
+            outputs[name] = seed if name == "seed" else _filled(trace, array)
         return trace.model(outputs, {"onnxdl.kind": "init", "onnxdl.protocol": PROTOCOL})
+
+
+def _filled(trace: Trace, array: np.ndarray) -> Tensor:
+    """A constant; one number everywhere is written as that number and the shape."""
+    if array.size > 1 and (array == array.flat[0]).all():
+        return op.Expand(trace.constant(array.flat[0]), np.array(array.shape, np.int64))
+    return trace.constant(array)
 
 
 def extra_state(recipe: Recipe) -> dict[str, np.ndarray]:
     """The first values of all State entries that are not parameters."""
     optimizer, names = recipe.optimizer, recipe.parameter_names()
-    state: dict[str, np.ndarray] = {"step": np.int64(0) * np.ones((), np.int64), "seed": np.full((), random.default_seed(), np.int64)}
-    if not callable(optimizer.learning_rate):
-        state["optimizer.learning_rate"] = np.full((), optimizer.learning_rate, np.float32)
-    for name, value in optimizer.scalars.items():
-        state[f"optimizer.{name}"] = np.full((), value, np.float32)
-    for p in recipe.model.trainable_weights:
-        for slot in optimizer.slots:
-            state[f"optimizer.{slot}.{names[p]}"] = np.full(p.shape, optimizer.slot_start, p.dtype)
+    state: dict[str, np.ndarray] = {"step": np.zeros((), np.int64), "seed": np.full((), random.default_seed(), np.int64)}
+    started = optimizer.start({names[p]: p for p in recipe.model.trainable_weights})
+    state.update((f"optimizer.{name}", array) for name, array in started.items())
     for prefix, metric in named_metrics(recipe):
         for slot, shape in metric.slots().items():
             state[f"metrics.{prefix}.{slot}"] = np.zeros(shape, np.float32)
@@ -162,31 +164,39 @@ def _predict(recipe: Recipe, inputs: Sequence[Tensor]) -> list[Tensor]:
     return predictions
 
 
-def _total_loss(recipe: Recipe, targets: Sequence[Tensor], predictions: Sequence[Tensor]) -> Tensor:
+def _total_loss(trace: Trace, recipe: Recipe, targets: Sequence[Tensor], predictions: Sequence[Tensor]) -> Tensor:
+    """The losses of all outputs, what layers added with ``add_loss``, and the weights' regularizers, summed."""
     with scope("loss"):
-        parts = [loss(t, p) for loss, t, p in zip(recipe.losses, targets, predictions, strict=True)]
+        parts = [loss(t, p, _mask_weights(p)) for loss, t, p in zip(recipe.losses, targets, predictions, strict=True)]
+        parts += [op.ReduceSum(t, keepdims=0) if t.ndim else t for t in trace.losses]
+        parts += recipe.model.regularization_losses()
         return parts[0] if len(parts) == 1 else op.Sum(*parts)
+
+
+def _mask_weights(y_pred: Tensor) -> Tensor | None:
+    """Weights that turn a mean over all steps into the mean over those that ``y_pred``'s mask counts."""
+    if y_pred.mask is None:
+        return None
+    counts = op.Cast(y_pred.mask, to=y_pred.dtype)
+    share = op.ReduceMean(counts, keepdims=0)
+    return counts / op.Where(op.Equal(share, 0.0), 1.0, share)
 
 
 def _updates(trace: Trace, recipe: Recipe, names: Mapping[Parameter, str], loss: Tensor, step: Tensor) -> dict[str, Tensor]:
     optimizer = recipe.optimizer
-    trained = [p for p in recipe.model.trainable_weights if p in trace.variables]
-    following: dict[str, Tensor] = {}
+    trained = {names[p]: p for p in recipe.model.trainable_weights if p in trace.variables}
     if not trained:
         raise TrainingError("nothing to train: every weight is frozen; set trainable = True on a layer")
-    gradients = gradient(loss, [trace.variables[p] for p in trained])
     with scope("optimizer"):
-        current = None
-        if not callable(optimizer.learning_rate):
-            current = following["optimizer.learning_rate"] = trace.input("optimizer.learning_rate", "float32", [])
-        rate = optimizer.rate(step, current)
-        scalars = optimizer.advance({name: trace.input(f"optimizer.{name}", "float32", []) for name in optimizer.scalars})
-        following.update((f"optimizer.{name}", t) for name, t in scalars.items())
-        for p, g in zip(trained, gradients, strict=True):
-            with scope(names[p].replace(".", "/")):
-                slots = {s: trace.input(f"optimizer.{s}.{names[p]}", p.dtype, p.shape) for s in optimizer.slots}
-                following[names[p]], new = optimizer.update(trace.variables[p], g, rate, slots, scalars)
-                following.update((f"optimizer.{s}.{names[p]}", t) for s, t in new.items())
+        state = {name: trace.input(f"optimizer.{name}", a.dtype, a.shape) for name, a in optimizer.start(trained).items()}
+    gradients = gradient(loss, [trace.variables[p] for p in trained.values()], [optimizer.loss_scale(state)])
+    with scope("optimizer"):
+        weights = [Weight(name, trace.variables[p], g) for (name, p), g in zip(trained.items(), gradients, strict=True)]
+        update = optimizer.apply(weights, state, step)
+        following = {f"optimizer.{name}": t for name, t in update.state.items()}
+        for name, p in trained.items():
+            with scope(name.replace(".", "/")):
+                following[name] = p.constraint(update.weights[name]) if p.constraint is not None else update.weights[name]
     return following
 
 

@@ -114,7 +114,7 @@ class _Builder:
         together: dict[tuple[int, int], list[ir.Value]] = defaultdict(list)
         for i, value in enumerate(values):
             readers = {at for at, _ in self.readers.get(value, ())}
-            if kind == "constant" and (not readers or self._inside(readers)):
+            if kind == "constant" and not value.is_graph_output() and (not readers or self._inside(readers)):
                 self.readers.pop(value, None)
                 continue
             together[min(readers, default=-1), 0 if self.by_layers else i].append(value)

@@ -231,7 +231,7 @@ _VIEWS = _names("Reshape Flatten Squeeze Unsqueeze Identity")
 _MOVES = _VIEWS | _names(
     """Cast CastLike Compress Concat Constant ConstantOfShape DepthToSpace EyeLike Expand Gather GatherElements GatherND
     NonZero OneHot Pad Range ReverseSequence ScatterElements ScatterND SequenceAt SequenceConstruct SequenceEmpty
-    SequenceInsert ConcatFromSequence SplitToSequence SequenceLength Shape Size Slice Space SpaceToDepth Split Tile
+    SequenceInsert ConcatFromSequence SplitToSequence SequenceLength Shape Size Slice SpaceToDepth Split Tile
     Transpose Trilu"""
 )
 _ELEMENTWISE = _names(

@@ -48,7 +48,7 @@ def save_curves(history: Mapping[str, Sequence[float]], path: str | os.PathLike[
         longest = max(len(history.get(key, ())) for key in (name, f"val_{name}"))
         if longest == 1:
             panel.set_xlim(0.5, 1.5)
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         panel.set_xlabel("epoch")
         panel.set_ylabel(name.replace("_", " "))
         panel.grid(alpha=0.3)

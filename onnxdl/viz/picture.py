@@ -60,7 +60,7 @@ def draw(model_or_graph: ir.Model | ir.Graph, path: str | os.PathLike[str], valu
         values: arrays by value name, written into the boxes; ``grad/<name>`` is written as the gradient of ``<name>``.
 
     Raises:
-        GraphError: ``values`` names what the graph does not have, or the graph has a cycle.
+        GraphError: ``values`` names what the graph does not have, or the graph is not in topological order.
         FormatError: the file cannot be written.
     """
     svg = svg_text(diagram(model_or_graph, values or {}))
@@ -128,8 +128,8 @@ def _box(box: Box, x: float, y: float, w: float, h: float) -> list[str]:
     if box.index:
         wide = max(15.0, len(box.index) * 5.8 + 6)
         parts.append(
-            f'<g class="badge"><rect x="{x - 7:.1f}" y="{y - 7.5:.1f}" width="{wide:.1f}" height="15" rx="7.5"/>'
-            f'<text x="{x - 7 + wide / 2:.1f}" y="{y + 3.2:.1f}">{box.index}</text></g>'
+            f'<g class="badge"><rect x="{x - 7:.1f}" y="{y - 10:.1f}" width="{wide:.1f}" height="15" rx="7.5"/>'
+            f'<text x="{x - 7 + wide / 2:.1f}" y="{y + 0.7:.1f}">{box.index}</text></g>'
         )
     return [*parts, "</g>"]
 

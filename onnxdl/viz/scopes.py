@@ -19,15 +19,14 @@ _UNNAMED_DIM = re.compile(r"_d\d+|unk__\d+")  # fresh symbols, our own and the s
 
 
 def prepared(model_or_graph: ir.Model | ir.Graph) -> ir.Graph:
-    """A copy of the graph in topological order, in which every shape that the standard can infer is known."""
-    if isinstance(model_or_graph, ir.Model):
-        model = model_or_graph.clone()
-    else:
-        model = ir.Model(model_or_graph.clone(), ir_version=IR_VERSION)
+    """A copy of the graph in which every shape that the standard can infer is known."""
     try:
-        model.graph.sort()
-    except ValueError:
-        raise GraphError(f"the graph {model.graph.name!r} has a cycle; a computation graph must have none") from None
+        if isinstance(model_or_graph, ir.Model):
+            model = model_or_graph.clone()
+        else:
+            model = ir.Model(model_or_graph.clone(), ir_version=IR_VERSION)
+    except RuntimeError:  # onnx_ir copies node by node, and met a value that no node before it gives
+        raise GraphError("the graph is not in topological order, or uses values that it does not hold; sort or complete it") from None
     if any(v.shape is None for node in model.graph.all_nodes() for v in node.outputs):
         ShapeInferencePass(check_type=False, strict_mode=False)(model)
     return model.graph

@@ -80,14 +80,15 @@ def _shape(value: ir.Value) -> str:
 
 def print_layers(model: ir.Model, console: Console | None = None, *, per_node: bool = False) -> None:
     """Prints ``layers_table`` with its totals; a figure with a ``≥`` leaves out operators that it then names."""
+    from rich.box import SIMPLE
     from rich.console import Console as NewConsole
     from rich.table import Table
 
     rows = layers_table(model, per_node=per_node)
     unknown = dict.fromkeys(op_type for row in rows for op_type in row.unknown)
-    table = Table(show_footer=True)
-    table.add_column("Layer", "total", overflow="fold")
-    table.add_column("Operators", "", overflow="fold")
+    table = Table(show_footer=True, box=SIMPLE, collapse_padding=True, pad_edge=False)
+    table.add_column("Layer", "total", overflow="fold", min_width=10)
+    table.add_column("Operators", "", overflow="fold", min_width=12)
     table.add_column("Output", "", no_wrap=True)
     for title, total, at_least in (
         ("Parameters", f"{sum(row.parameters for row in rows):,}", False),
@@ -98,12 +99,18 @@ def print_layers(model: ir.Model, console: Console | None = None, *, per_node: b
     for row in rows:
         bound = "≥ " if row.unknown else ""
         figures = (f"{row.parameters:,}", bound + scaled(row.flops), f"{bound}{scaled(row.activations)}B")
-        table.add_row(row.name, row.operators, row.output_shape, *figures)
+        table.add_row(row.name, _few(row.operators), row.output_shape, *figures)
     where = console or NewConsole()
     where.print(table, markup=False)
     where.print("For one sample; a multiply-add counts as 2 FLOPs.", markup=False, highlight=False)
     if unknown:
         where.print(f"Not counted: {', '.join(unknown)}.", markup=False, highlight=False)
+
+
+def _few(operators: str) -> str:
+    """The operators of a layer, the first three where it has more than four."""
+    names = operators.split(", ")
+    return operators if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
 
 
 def scaled(number: int) -> str:

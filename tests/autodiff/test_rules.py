@@ -55,6 +55,16 @@ def test_symbolic_shapes_agree(case: Case, run_time: bool) -> None:
         np.testing.assert_allclose(symbolic, eager, rtol=oracle.rtol, atol=oracle.rtol)
 
 
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_float16_where_the_forward_pass_has_it(case: Case) -> None:
+    oracle = Oracle(case)
+    if not oracle.runs_in(np.float16):
+        pytest.skip(f"ONNX Runtime's CPU has no float16 kernel of {case.op}")
+    for half, exact in zip(oracle.gradients(np.float16), oracle.gradients(), strict=True):
+        assert half.dtype == np.float16
+        np.testing.assert_allclose(half, exact, rtol=0.02, atol=0.02 * max(1.0, float(np.abs(exact).max(initial=0))))
+
+
 def test_every_rule_has_a_case_and_every_case_a_rule() -> None:
     rules, _ = registry.registered()
     with_case = {(case.domain, case.op) for case in CASES}

@@ -2,6 +2,7 @@
 
 from onnxdl.autodiff.rules import (
     activations,
+    control,
     conv,
     dropout,
     elementwise,
@@ -9,6 +10,7 @@ from onnxdl.autodiff.rules import (
     linalg,
     norm,
     pool,
+    recurrent,
     reductions,
     shape,
     softmax,
@@ -17,6 +19,7 @@ from onnxdl.autodiff.rules import (
 
 __all__ = [
     "activations",
+    "control",
     "conv",
     "dropout",
     "elementwise",
@@ -24,6 +27,7 @@ __all__ = [
     "linalg",
     "norm",
     "pool",
+    "recurrent",
     "reductions",
     "shape",
     "softmax",

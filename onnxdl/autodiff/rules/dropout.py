@@ -23,11 +23,11 @@ def dropout(
     **seed: int,
 ) -> Any:
     """``g mask / (1 - ratio)`` in training mode, g otherwise."""
-    if training_mode is None or (known := constant_of(training_mode)) is not None and not known.item():
+    if training_mode is None or ((known := constant_of(training_mode)) is not None and not known.item()):
         return g[0]
     kept = 1 - (as_tensor(0.5, x) if ratio is None else ratio.astype(x.dtype))
     scale = op.Where(training_mode, reciprocal_or_zero(kept), as_tensor(1, x))
-    return g[0] * indicator(_mask(y), x) * scale  # type: ignore[operator]
+    return g[0] * indicator(_mask(y), x) * scale
 
 
 def _mask(y: tuple[Tensor, ...]) -> Tensor:

@@ -142,16 +142,16 @@ def erf(g: Tensor, y: Tensor, x: Tensor) -> Any:
 
 @vjp("Pow")
 def power(g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Any:
-    """``b a^(b-1)`` and ``log(a) a^b``; 0 where these are infinite (a = 0) or undefined (log of a negative base)."""
+    """``b a^(b-1)`` and ``log(a) a^b``; 0 where these are infinite (a = 0) or undefined (a negative base)."""
     exponent = constant_of(b)
     b_like_a = b.astype(a.dtype)
     if exponent is not None and b.trace is not None and bool(np.all(exponent == 2)):
         ga = g * (2 * a)
-    elif exponent is not None and bool(np.all(exponent >= 1)):
+    elif exponent is not None and bool(np.all((exponent >= 1) & (exponent == np.floor(exponent)))):
         ga = g * (b_like_a * op.Pow(a, b - 1))
     else:
-        infinite = op.And(op.Equal(a, 0), b_like_a < 1)
-        ga = g * (b_like_a * op.Where(infinite, 0, op.Pow(a, b - 1)))
+        regular = op.And(op.Not(op.IsNaN(y)), op.Or(op.Not(op.Equal(a, 0)), b_like_a >= 1))
+        ga = g * (b_like_a * op.Where(regular, op.Pow(a, b - 1), 0))
     return ga, g * op.Where(a > 0, y * op.Log(a), 0) if is_float(b.value.dtype) else None
 
 
@@ -184,7 +184,7 @@ def where(g: Tensor, y: Tensor, condition: Tensor, a: Tensor, b: Tensor) -> Any:
 
 
 @vjp("Clip")
-def clip(g: Tensor, y: Tensor, x: Tensor, low: Tensor | None = None, high: Tensor | None = None, **bounds: float) -> Any:
+def clip(g: Tensor, y: Tensor, x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Any:
     """To x where it passed through unchanged (the bounds included), else to the bound that took its place."""
     if low is None and high is None:
         return g
@@ -202,8 +202,8 @@ def identity(g: Tensor, y: Tensor, x: Tensor, like: Tensor | None = None, **to: 
 
 
 def reciprocal_or_zero(x: Tensor) -> Tensor:
-    """``1 / x``, and 0 where x is 0."""
-    return 1 / x if _never_zero(x) else op.Where(op.Equal(x, 0), 0, 1 / x)
+    """``1 / x``, and 0 where x is 0 or no number."""
+    return 1 / x if _never_zero(x) else op.Where(op.Abs(x) > 0, 1 / x, 0)
 
 
 def _never_zero(x: Tensor) -> bool:

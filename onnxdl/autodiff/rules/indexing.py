@@ -22,6 +22,7 @@ from onnxdl.autodiff.shapes import (
     ones_like,
     positions,
     reshape_like,
+    scatter,
     scatter_back,
     shape_of,
     zeros_like,
@@ -40,19 +41,19 @@ def gather(g: Tensor, y: Tensor, x: Tensor, indices: Tensor, *, axis: int) -> An
         return placed(one, x, {axis: int(known.item()) % int(size[0])})
     rows = reshape_like_axis(g, x, axis, -1)
     column = op.Reshape(indices, [-1 if i == axis else 1 for i in range(x.ndim)])
-    return op.ScatterElements(zeros_like(x), op.Expand(column, shape_of(rows)), rows, axis=axis, reduction="add")
+    return scatter(zeros_like(x), op.Expand(column, shape_of(rows)), rows, "add", axis)
 
 
 def reshape_like_axis(g: Tensor, x: Tensor, axis: int, size: int) -> Tensor:
     """The elements of ``g`` in the shape of ``x`` but for one axis."""
     if size == 1 and g.ndim == x.ndim - 1:
-        return op.Unsqueeze(g, [axis])  # type: ignore[no-any-return]
-    return op.Reshape(g, concat_dims(*(size if i == axis else dim_of(x, i) for i in range(x.ndim))))  # type: ignore[no-any-return]
+        return op.Unsqueeze(g, [axis])
+    return op.Reshape(g, concat_dims(*(size if i == axis else dim_of(x, i) for i in range(x.ndim))))
 
 
 @vjp("GatherElements")
 def gather_elements(g: Tensor, y: Tensor, x: Tensor, indices: Tensor, *, axis: int) -> Any:
-    return op.ScatterElements(zeros_like(x), indices, g, axis=axis, reduction="add")
+    return scatter(zeros_like(x), indices, g, "add", axis)
 
 
 @vjp("GatherND")
@@ -90,10 +91,10 @@ def one_hot(g: Tensor, y: Tensor, indices: Tensor, depth: Tensor, values: Tensor
 @vjp("ScatterElements")
 def scatter_elements(g: Tensor, y: Tensor, x: Tensor, indices: Tensor, updates: Tensor, *, axis: int, reduction: str) -> Any:
     def take(t: Tensor) -> Tensor:
-        return op.GatherElements(t, indices, axis=axis)  # type: ignore[no-any-return]
+        return op.GatherElements(t, indices, axis=axis)
 
     def put(base: Tensor, values: Tensor, how: str) -> Tensor:
-        return op.ScatterElements(base, indices, values, axis=axis, reduction=how)  # type: ignore[no-any-return]
+        return scatter(base, indices, values, how, axis)
 
     return _scatter(g, y, x, updates, reduction, take, put)
 
@@ -101,13 +102,13 @@ def scatter_elements(g: Tensor, y: Tensor, x: Tensor, indices: Tensor, updates: 
 @vjp("ScatterND")
 def scatter_nd(g: Tensor, y: Tensor, x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str) -> Any:
     def take(t: Tensor) -> Tensor:
-        return op.GatherND(t, indices)  # type: ignore[no-any-return]
+        return op.GatherND(t, indices)
 
     def put(base: Tensor, values: Tensor, how: str) -> Tensor:
         if how == "none":
-            return op.ScatterND(base, indices, values)  # type: ignore[no-any-return]
+            return op.ScatterND(base, indices, values)
         places = flat(op.GatherND(positions(x), indices))
-        return reshape_like(op.ScatterElements(flat(base), places, flat(values), reduction=how), x)
+        return reshape_like(scatter(flat(base), places, flat(values), how), x)
 
     return _scatter(g, y, x, updates, reduction, take, put)
 
@@ -142,9 +143,7 @@ def _scatter(
 
 
 @vjp("TensorScatter")
-def tensor_scatter(
-    g: Tensor, y: Tensor, x: Tensor, update: Tensor, write_indices: Tensor | None = None, *, axis: int, mode: str
-) -> Any:
+def tensor_scatter(g: Tensor, y: Tensor, x: Tensor, update: Tensor, write_indices: Tensor | None = None, *, axis: int, mode: str) -> Any:
     """What the update overwrote gets nothing; the update gets what stands at its places."""
     gx = op.TensorScatter(g, zeros_like(update), write_indices, axis=axis, mode=mode)
     axis %= x.ndim

@@ -82,7 +82,7 @@ def _einsum_back(g: Tensor, result: str, operands: tuple[Tensor, ...], terms: li
         elif not any(index in term for _, term in factors):
             factors.append((op.Expand(np.array(1).astype(g.dtype), dim_of(operands[i], axis)), index))
         wanted += index
-    return op.Einsum(*(t for t, _ in factors), equation=",".join(term for _, term in factors) + "->" + wanted)  # type: ignore[no-any-return]
+    return op.Einsum(*(t for t, _ in factors), equation=",".join(term for _, term in factors) + "->" + wanted)
 
 
 def _identity_matrix(x: Tensor, axis: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Reductions over axes, and cumulative sums and products.
+"""Reductions over axes, division by a norm, and cumulative sums and products.
 
 ``axes`` is an input that may be known at run time only (an attribute in older opsets); with ``noop_with_empty_axes`` and no
 axes nothing is reduced. Ties of ReduceMax and ReduceMin share the gradient out equally.
@@ -28,7 +28,7 @@ def reduce_sum(g: Tensor, y: Tensor, x: Tensor, axes: Axes = None, *, keepdims: 
 def reduce_mean(g: Tensor, y: Tensor, x: Tensor, axes: Axes = None, *, keepdims: int, noop_with_empty_axes: int = 0) -> Any:
     if noop_with_empty_axes and _is_empty(axes):
         return g
-    return expand_like(_with_axes(g * mean_factor(x, y, axes), axes, keepdims), x)
+    return expand_like(_with_axes(g, axes, keepdims) * mean_factor(x, y, axes, noop_with_empty_axes), x)
 
 
 @vjp("ReduceMax", "ReduceMin")
@@ -56,6 +56,13 @@ def reduce_l1(g: Tensor, y: Tensor, x: Tensor, axes: Axes = None, *, keepdims: i
 @vjp("ReduceL2")
 def reduce_l2(g: Tensor, y: Tensor, x: Tensor, axes: Axes = None, *, keepdims: int, **noop: int) -> Any:
     return _with_axes(g * reciprocal_or_zero(y), axes, keepdims) * x
+
+
+@vjp("LpNormalization")
+def lp_normalization(g: Tensor, y: Tensor, x: Tensor, *, axis: int, p: int) -> Any:
+    """``(g - d (g . y)) / ||x||_p``, d the derivative of the norm; 0 where the norm is 0."""
+    norm, d = (op.ReduceL2(x, [axis]), y) if p == 2 else (op.ReduceL1(x, [axis]), op.Sign(x))
+    return (g - d * op.ReduceSum(g * y, [axis])) * reciprocal_or_zero(norm)
 
 
 @vjp("ReduceSumSquare")

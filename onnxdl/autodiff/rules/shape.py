@@ -75,9 +75,7 @@ def split(g: tuple[Tensor | None, ...], y: tuple[Tensor, ...], x: Tensor, sizes:
 
 
 @vjp("Slice")
-def slice_(
-    g: Tensor, y: Tensor, x: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None = None, steps: Tensor | None = None
-) -> Any:
+def slice_(g: Tensor, y: Tensor, x: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None = None, steps: Tensor | None = None) -> Any:
     """The cut put back among zeros; with steps other than 1 or bounds known at run time only, element by element."""
     before = _known_starts(x, starts, axes, steps)
     if before is None:
@@ -117,9 +115,7 @@ def _difference(a: Tensor | np.ndarray, b: Tensor | np.ndarray, start: int) -> T
 
 
 @vjp("Pad")
-def pad(
-    g: Tensor, y: Tensor, x: Tensor, pads: Tensor, value: Tensor | None = None, axes: Tensor | None = None, *, mode: str
-) -> Any:
+def pad(g: Tensor, y: Tensor, x: Tensor, pads: Tensor, value: Tensor | None = None, axes: Tensor | None = None, *, mode: str) -> Any:
     """Negative pads cut off what constant padding added; the other modes give each copy's gradient back to its origin."""
     if mode != "constant":
         return scatter_back(g, op.Pad(positions(x), pads, None, axes, mode=mode), x)

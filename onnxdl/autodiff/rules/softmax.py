@@ -6,20 +6,31 @@ from typing import Any
 
 from onnxdl.autodiff.registry import vjp
 from onnxdl.autodiff.rules.elementwise import reciprocal_or_zero
-from onnxdl.autodiff.shapes import flat, full_like, indicator, zeros_like
+from onnxdl.autodiff.shapes import flat, full_like, indicator, scatter, zeros_like
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 
 
 @vjp("Softmax")
 def softmax(g: Tensor, y: Tensor, x: Tensor, *, axis: int) -> Any:
-    gy = g * y
-    return gy - y * op.ReduceSum(gy, [axis])
+    p = _without_nan(y, y)
+    gp = g * p
+    return gp - p * op.ReduceSum(gp, [axis])
 
 
 @vjp("LogSoftmax")
 def log_softmax(g: Tensor, y: Tensor, x: Tensor, *, axis: int) -> Any:
-    return g - op.Exp(y) * op.ReduceSum(g, [axis])
+    return g - _without_nan(op.Exp(y), y) * op.ReduceSum(g, [axis])
+
+
+def _without_nan(p: Tensor, y: Tensor) -> Tensor:
+    """``p``, with 0 for the NaN of fully masked rows (-inf alone) if the graph replaces those rows behind the softmax.
+
+    If it does not, they spoil the loss in any case, and a Where over all scores would only cost time.
+    """
+    users = [use.node for use in y.value.uses()]
+    users += [use.node for node in users if node.op_type in ("Cast", "CastLike") for use in node.outputs[0].uses()]
+    return op.Where(p >= 0, p, 0) if any(node.op_type == "Where" for node in users) else p
 
 
 @vjp("NegativeLogLikelihoodLoss")
@@ -54,7 +65,7 @@ def softmax_cross_entropy_loss(
         labels, counted = _targets(target, ignore_index, x)
         w = counted if weight is None else counted * op.Gather(weight, labels)
         c = _shared_out(g_loss, w, reduction)
-        gx = op.ScatterElements(p * c, labels, -c, axis=1, reduction="add")
+        gx = scatter(p * c, labels, -c, "add", 1)
         gw = None if weight is None else _weight_gradient(g_loss, y[0], log_prob, labels, counted, w, weight, reduction)
     if g_log_prob is not None:
         through = g_log_prob - p * op.ReduceSum(g_log_prob, [1])
@@ -90,4 +101,4 @@ def _weight_gradient(
     if reduction == "mean":
         change = (change - loss) * reciprocal_or_zero(op.ReduceSum(w, keepdims=0))
     change = counted * change * (op.Unsqueeze(g, [1]) if reduction == "none" else g)
-    return op.ScatterElements(zeros_like(weight), flat(labels), flat(change), reduction="add")  # type: ignore[no-any-return]
+    return scatter(zeros_like(weight), flat(labels), flat(change), "add")

@@ -34,6 +34,7 @@ def finish(trace: Trace, outputs: Mapping[str, Tensor], metadata: Mapping[str, s
             raise GraphError(f"output {name!r} does not belong to the graph that is being finished")
         graph.outputs.append(_named(trace, tensor, name))
     _drop_unused(graph)
+    _make_way(trace, set(outputs))
     model = ir.Model(graph, ir_version=IR_VERSION if trace.opset <= 21 else 11, producer_name="onnxdl", metadata_props=dict(metadata))
     graph.opset_imports[""] = trace.opset
     graph.opset_imports.update({n.domain: trace.domains.get(n.domain, 1) for n in graph.all_nodes() if n.domain})
@@ -44,10 +45,20 @@ def finish(trace: Trace, outputs: Mapping[str, Tensor], metadata: Mapping[str, s
 
 def _named(trace: Trace, tensor: Tensor, name: str) -> ir.Value:
     value = tensor.value
+    if value.is_graph_input() and value.name == name and not value.is_graph_output():
+        return value  # one name can be one value only: the input itself is the output
     if value.graph is not trace.graph or value.is_graph_input() or value.is_graph_output() or value.is_initializer():
         value = trace.emit("Identity", [value], {}, 1)[0]
     value.name = name
     return value
+
+
+def _make_way(trace: Trace, names: set[str]) -> None:
+    """Gives other names to values that have an output's name by chance, as values copied from a file may."""
+    for node in trace.graph.all_nodes():
+        for value in node.outputs:
+            if value.name in names and not value.is_graph_output():
+                value.name = trace.unique(value.name)
 
 
 def _drop_unused(graph: ir.Graph) -> None:

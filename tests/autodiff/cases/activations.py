@@ -3,7 +3,10 @@
 from tests.autodiff.cases import Case, apart, rand
 
 CASES = [
-    *[Case(op, [apart(3, 4)]) for op in ("Relu", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Softplus", "Softsign", "Celu", "Mish", "HardSwish")],
+    *[
+        Case(op, [apart(3, 4)])
+        for op in ("Relu", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Softplus", "Softsign", "Celu", "Mish", "HardSwish")
+    ],
     Case("LeakyRelu", [apart(3, 4)], {"alpha": 0.3}),
     Case("Elu", [apart(3, 4)], {"alpha": 0.7}),
     Case("Selu", [apart(3, 4)], {"alpha": 1.3, "gamma": 0.9}),

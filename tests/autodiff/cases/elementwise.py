@@ -32,7 +32,10 @@ CASES = [
     Case("Mod", [np.array([[5.3], [-5.3]]), np.array([2.2, -3.0])], {"fmod": 1}, reason="broadcast"),
     *[Case(op, [apart(2, 3)]) for op in ("Max", "Min", "Sum", "Mean")],
     *[Case(op, [apart(2, 3), apart(2, 3, seed=1) + 0.03]) for op in ("Max", "Min", "Sum", "Mean")],
-    *[Case(op, [apart(2, 3), apart(3, seed=1) + 0.03, apart(2, 1, seed=2) + 0.06], reason="broadcast") for op in ("Max", "Min", "Sum", "Mean")],
+    *[
+        Case(op, [apart(2, 3), apart(3, seed=1) + 0.03, apart(2, 1, seed=2) + 0.06], reason="broadcast")
+        for op in ("Max", "Min", "Sum", "Mean")
+    ],
     Case("Where", [np.array([[True, False, True], [False, True, False]]), rand(2, 3), rand(2, 3, seed=1)]),
     Case("Where", [np.array([True, False, True]), rand(2, 1), rand(seed=1)], reason="broadcast"),
     Case("Clip", [apart(3, 4), np.array(-0.3), np.array(0.2)]),

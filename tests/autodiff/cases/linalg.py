@@ -39,7 +39,7 @@ CASES = [
             ("i,j->ij", [rand(2), rand(3)]),
             ("ij,kl->il", [rand(2, 3), rand(2, 4)]),
             ("...ij,...jk->...ik", [rand(2, 2, 3), rand(2, 3, 2)]),
-            ("...ij,...jk->...ik", [rand(2, 3), rand(2, 3, 2)]),
+            ("...ij,...jk->...ik", [rand(1, 2, 3), rand(2, 3, 2)]),
             ("i...,j...->ij...", [rand(2, 3), rand(4, 3)]),
             ("...i->...", [rand(2, 3, 2)]),
             ("ij,jk,kl->il", [rand(2, 3), rand(3, 2), rand(2, 2)]),

@@ -34,6 +34,8 @@ CASES = [
     *[Case(op, [_input(op), _axes(1)]) for op in _REDUCTIONS],
     *[Case(op, [_input(op), _axes(0, -1)], {"keepdims": 0}) for op in _REDUCTIONS],
     *[Case(op, [_input(op), _axes()], {"noop_with_empty_axes": 1}) for op in _REDUCTIONS],
+    *[Case(op, [_input(op), _axes()], reason="empty axes") for op in _REDUCTIONS],
+    *[Case(op, [_input(op), _axes()], {"keepdims": 0}, reason="empty axes") for op in _REDUCTIONS],
     *[Case(op, [_input(op)], {"noop_with_empty_axes": 1, "keepdims": 0}, reason="noop") for op in _REDUCTIONS],
     Case("ReduceProd", [np.array([[2.0, 0.0, 3.0], [0.0, 0.0, 1.0], [2.0, 4.0, 1.5]]), _axes(1)], reason="zeros", second_order=False),
     *[Case("CumSum", [rand(2, 3, 2), _AXIS], {"exclusive": e, "reverse": r}) for e in (0, 1) for r in (0, 1)],
@@ -44,5 +46,6 @@ CASES = [
         reason="zeros",
         second_order=False,
     ),
+    *[Case("LpNormalization", [apart(2, 3, 2)], {"p": p, "axis": axis}) for p in (1, 2) for axis in (-1, 1)],
     Case("Range", [np.array(0.5), np.array(3.7), np.array(0.7)], second_order=False),
 ]

@@ -1,0 +1,1 @@
+"""Files: .onnx models, their training information, checkpoints."""

@@ -1,0 +1,59 @@
+"""Files that are there whole or not at all, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from onnxdl.errors import FormatError
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place, flushed to the disk, when the block ends without an error.
+
+    Raises:
+        FormatError: the folder is missing, the disk is full or writing is not permitted.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        yield temporary
+        temporary.chmod(mode)  # those of any new file, whoever wrote it
+        _flush(temporary, os.O_RDWR)
+        os.replace(temporary, target)
+        if os.name != "nt":  # Windows cannot open a folder, and journals its renames by itself
+            _flush(target.parent, os.O_RDONLY)
+    except OSError as error:
+        raise FormatError(f"cannot write {path}: {_reason(error)}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path, mode: int) -> None:
+    descriptor = os.open(path, mode)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reason(error: OSError) -> str:
+    match error.errno:
+        case errno.ENOENT:
+            return "the folder does not exist; create it first"
+        case errno.ENOSPC | errno.EDQUOT:
+            return "no space is left on the disk; free some or write elsewhere"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return "permission denied; choose a folder that you may write to"
+        case errno.EISDIR | errno.ENOTDIR | errno.ENOTEMPTY | errno.EEXIST:
+            return "a folder of that name is in the way, or a file stands where a folder should be; choose another name"
+        case _:
+            return error.strerror or str(error)

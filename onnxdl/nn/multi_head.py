@@ -1,0 +1,147 @@
+"""MultiHeadAttention and GroupedQueryAttention."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from onnxdl.errors import GraphError
+from onnxdl.graph import op
+from onnxdl.graph.tensor import Tensor
+from onnxdl.nn.activation_layers import masked_softmax
+from onnxdl.nn.attention import both_true, causal_mask, window_mask
+from onnxdl.nn.core import EinsumDense
+from onnxdl.nn.layer import Layer
+from onnxdl.nn.regularization import dropout
+
+_LETTERS = "abcdefghijklm"
+
+
+class MultiHeadAttention(Layer):
+    """Attention by several heads, each with projections of its own (Vaswani et al. 2017).
+
+    ``layer(query, value, key=value)``: each is projected to (batch, time, heads, key_dim), the heads' softmax(q k^T /
+    sqrt(key_dim)) v are put side by side and projected to the output. The kernels keep Keras's layout.
+
+    Args:
+        num_heads, key_dim: how many heads, and their size for query and key.
+        value_dim: their size for the value; by default key_dim.
+        dropout: the fraction of the weights that training drops.
+        output_shape: the output's last size, or sizes; by default the query's.
+        attention_axes: the axes attended over; by default all between batch and features.
+        sliding_window: steps attend only to those fewer than this many away.
+        use_gate: whether the heads' outputs are multiplied by a sigmoid of a projection of the query.
+    """
+
+    weight_options = ("kernel", "bias")
+    supports_masking = True
+
+    def __init__(
+        self, num_heads: int, key_dim: int, value_dim: int | None = None, dropout: float = 0.0, use_bias: bool = True,
+        output_shape: int | Sequence[int] | None = None, attention_axes: int | Sequence[int] | None = None,
+        sliding_window: int | None = None, kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
+        use_gate: bool = False, seed: int | None = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(**kwargs)
+        self.num_heads, self.key_dim, self.value_dim = num_heads, key_dim, value_dim or key_dim
+        self.num_key_heads = num_heads
+        self.dropout, self.use_bias, self.use_gate, self.seed = dropout, use_bias, use_gate, seed
+        self.output_shape = [output_shape] if isinstance(output_shape, int) else output_shape
+        self.attention_axes = [attention_axes] if isinstance(attention_axes, int) else attention_axes
+        self.sliding_window = sliding_window
+        self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
+
+    def build(self, input_shape: Any) -> None:
+        rank, features = (len(input_shape[0]), input_shape[0][-1]) if isinstance(input_shape, list) else (len(input_shape), input_shape[-1])
+        self.query_dense = self._projection("query", rank, 1, [self.num_heads, self.key_dim])
+        self.key_dense = self._projection("key", rank, 1, [self.num_key_heads, self.key_dim])
+        self.gate_dense = self._projection("gate", rank, 1, [self.num_heads, self.value_dim], "sigmoid") if self.use_gate else None
+        self.value_dense = self._projection("value", rank, 1, [self.num_key_heads, self.value_dim])
+        self.output_dense = self._projection("attention_output", rank, 2, list(self.output_shape or [features]))
+
+    def _projection(self, name: str, rank: int, summed: int, sizes: list[int], activation: str | None = None) -> EinsumDense:
+        """A dense layer over the last ``summed`` axes that makes axes of the given sizes."""
+        rows, inner = _LETTERS[: rank - 1], "uvw"[:summed]
+        made = "xyz"[: len(sizes)]
+        return EinsumDense(
+            f"{rows}{inner},{inner}{made}->{rows}{made}", [None] * (rank - 2) + sizes, activation, made if self.use_bias else None,
+            self.kernel_initializer, self.bias_initializer, name=name, dtype=self.dtype, **self._options,
+        )  # fmt: skip
+
+    def call(
+        self,
+        query: Tensor,
+        value: Tensor,
+        key: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+        training: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        mask = None if attention_mask is None else op.Cast(attention_mask, to="bool")
+        mask = both_true(mask, None if query_mask is None else op.Unsqueeze(query_mask, [2]))
+        for steps in (value_mask, key_mask):
+            mask = both_true(mask, None if steps is None else op.Unsqueeze(steps, [1]))
+        mask = both_true(mask, causal_mask(query, value) if use_causal_mask else None)
+        mask = both_true(mask, None if self.sliding_window is None else window_mask(query, value, self.sliding_window))
+        q = self.query_dense(query) * (1 / math.sqrt(self.key_dim))
+        k, v = self.key_dense(value if key is None else key), self.value_dense(value)
+        y, weights = self._attend(q, k, v, mask, training) if query.ndim == 3 else self._attend_over_axes(q, k, v, mask, training)
+        if self.gate_dense is not None:
+            y = y * self.gate_dense(query)
+        y = self.output_dense(y)
+        return (y, weights) if return_attention_scores else y
+
+    def _dropped(self, weights: Tensor, training: bool) -> Tensor:
+        return dropout(weights, self.dropout, None, self.seed) if training and self.dropout else weights
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, training: bool) -> tuple[Tensor, Tensor]:
+        """(batch, time, heads, size) each: the heads' outputs, alike, and the weights (batch, heads, query time, key time)."""
+        scores = op.Transpose(q, perm=[0, 2, 1, 3]) @ self._for_all_heads(op.Transpose(k, perm=[0, 2, 3, 1]))
+        weights = masked_softmax(scores, mask if mask is None or mask.ndim == 4 else op.Unsqueeze(mask, [1]))
+        y = self._dropped(weights, training) @ self._for_all_heads(op.Transpose(v, perm=[0, 2, 1, 3]))
+        return op.Transpose(y, perm=[0, 2, 1, 3]), weights
+
+    def _for_all_heads(self, x: Tensor) -> Tensor:
+        """(batch, key heads, ...) with each head repeated for its group of query heads."""
+        if self.num_key_heads == self.num_heads:
+            return x
+        repeated = op.Expand(op.Unsqueeze(x, [2]), [1, 1, self.num_heads // self.num_key_heads, 1, 1])
+        sizes = [d if isinstance(d, int) else -1 for d in x.shape[2:]]
+        return op.Reshape(repeated, [0, self.num_heads, *sizes])
+
+    def _attend_over_axes(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, training: bool) -> tuple[Tensor, Tensor]:
+        """As ``_attend``, over any axes between batch and heads."""
+        middle = range(1, q.ndim - 2)
+        axes = [a % (q.ndim - 1) for a in self.attention_axes] if self.attention_axes is not None else list(middle)
+        letters = _LETTERS[: q.ndim]
+        others = "".join(letters[i] for i in range(q.ndim - 1) if i not in axes)
+        targets, sources = "".join(letters[i] for i in axes), "".join(letters[i].upper() for i in axes)
+        source = "".join(c.upper() if i in axes else c for i, c in enumerate(letters))
+        scores = op.Einsum(q, k, equation=f"{letters},{source}->{others}{targets}{sources}")
+        if mask is not None and mask.ndim < scores.ndim:
+            at = scores.ndim - 2 * len(axes) - 1
+            mask = op.Unsqueeze(mask, list(range(at, at + scores.ndim - mask.ndim)))
+        weights = masked_softmax(scores, mask, list(range(scores.ndim - len(axes), scores.ndim)))
+        y = op.Einsum(self._dropped(weights, training), v, equation=f"{others}{targets}{sources},{source}->{letters}")
+        return y, weights
+
+
+class GroupedQueryAttention(MultiHeadAttention):
+    """MultiHeadAttention whose query heads share key and value heads in groups (Ainslie et al. 2023).
+
+    Args:
+        head_dim: the size of each head.
+        num_query_heads, num_key_value_heads: how many heads; the second divides the first.
+        kwargs: ``dropout``, ``use_bias``, ``sliding_window``, ``use_gate`` and the initializers, as MultiHeadAttention's.
+    """
+
+    def __init__(self, head_dim: int, num_query_heads: int, num_key_value_heads: int, dropout: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(num_query_heads, head_dim, dropout=dropout, **kwargs)
+        if num_query_heads % num_key_value_heads:
+            raise GraphError(f"{num_key_value_heads} key heads do not divide {num_query_heads} query heads")
+        self.num_key_heads = num_key_value_heads

@@ -1,0 +1,54 @@
+"""``load``: a file as a trainable Model, by its suffix."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx_ir as ir
+
+from onnxdl.errors import FormatError
+from onnxdl.graph.dtypes import to_ir
+from onnxdl.graph.tensor import Tensor
+from onnxdl.io import onnx_file
+from onnxdl.nn.imported import Imported
+from onnxdl.train.model import Model
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """The model in a file; it predicts at once, and trains after ``compile``.
+
+    Raises:
+        FormatError: the suffix is not known, or the file cannot be read.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in READERS:
+        raise FormatError(f"cannot tell the format of {path} by its suffix {suffix!r}; known are {', '.join(sorted(READERS))}")
+    return READERS[suffix](path)
+
+
+def load_onnx(path: str | os.PathLike[str]) -> Model:
+    """The model in an .onnx file of any producer; inputs, outputs and weights keep the file's names."""
+    return model_of(onnx_file.read(path))
+
+
+def model_of(imported: ir.Model) -> Model:
+    """A Model that computes an ONNX graph."""
+    layer = Imported(imported)
+    inputs = [_placeholder(name, to_ir(dtype), shape) for name, dtype, shape in layer.input_specs]
+    model = Model(inputs, layer(*inputs), name=imported.graph.name)
+    model.output_names = layer.output_names
+    return model
+
+
+def _placeholder(name: str, dtype: ir.DataType, shape: tuple[int | str | None, ...]) -> Tensor:
+    """What ``Input`` makes, but with every dimension as the file has it."""
+    dims = [f"{name}_dim_{i}" if d is None else d for i, d in enumerate(shape)]
+    value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(dims))
+    value.meta["symbolic"] = True
+    return Tensor(value)
+
+
+READERS: dict[str, Callable[[str | os.PathLike[str]], Model]] = {".onnx": load_onnx}
+"""By suffix, what reads a file; converters add theirs."""

@@ -1,0 +1,22 @@
+"""Keras on JAX, to compare with; the tests that need it skip themselves where it is missing."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+import pytest
+
+
+def keras() -> Any:
+    """The module ``keras`` with its JAX backend."""
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip("jax")
+        module = pytest.importorskip("keras")
+    if module.backend.backend() != "jax":
+        pytest.skip("Keras runs on another backend than JAX here")
+    return module
