@@ -9,6 +9,12 @@ from typing import Any
 import pytest
 
 
+def jax() -> Any:
+    """The module ``jax``."""
+    keras()
+    return pytest.importorskip("jax")
+
+
 def keras() -> Any:
     """The module ``keras`` with its JAX backend."""
     os.environ.setdefault("KERAS_BACKEND", "jax")

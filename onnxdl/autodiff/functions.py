@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import onnx
 import onnx.inliner
@@ -57,16 +58,18 @@ def _inlined(node: ir.Node, opset: int, schema: onnx.defs.OpSchema) -> ir.Model:
     return ir.from_proto(onnx.inliner.inline_local_functions(model))
 
 
-def _function(schema: onnx.defs.OpSchema, node: onnx.NodeProto, types: Sequence[onnx.TypeProto], opset: int) -> onnx.FunctionProto:
+def _function(schema: Any, node: onnx.NodeProto, types: Sequence[onnx.TypeProto], opset: int) -> onnx.FunctionProto:
     """The newest body that an opset may use, as a function of a model; onnx's own inlining of it stops at an absent input."""
-    fixed = [v for v in schema.function_opset_versions if v <= opset]
-    if fixed:
-        encoded = schema.get_function_with_opset_version(max(fixed))
+    fixed, by_call = schema.function_opset_versions, schema.context_dependent_function_opset_versions
+    version = max(v for v in (*fixed, *by_call) if v <= opset)
+    if version in fixed:
+        encoded = schema.get_function_with_opset_version(version)
     else:
-        version = max(v for v in schema.context_dependent_function_opset_versions if v <= opset)
-        encoded = schema.get_context_dependent_function_with_opset_version(
-            version, node.SerializeToString(), [t.SerializeToString() for t in types]
-        )
-    function = onnx.FunctionProto.FromString(encoded)
+        serialized = [t.SerializeToString() for t in types]
+        encoded = schema.get_context_dependent_function_with_opset_version(version, node.SerializeToString(), serialized)
+    function = onnx.FunctionProto()
+    function.ParseFromString(encoded)
     function.name, function.domain = schema.name, _BODIES
+    for imported in function.opset_import:
+        imported.version = opset  # bodies are renewed whenever an operator in them changes
     return function

@@ -78,7 +78,7 @@ class IterableBatches:
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Arrays]:
         source = self.source() if callable(self.source) else self.source
-        if number and iter(source) is source:
+        if number and source is self.source and iter(source) is source:
             raise DataError("the generator of batches is used up after one epoch; pass a function that makes one, or a list")
         for item in itertools.islice(source, start, None):
             yield self.to_arrays(item)

@@ -59,7 +59,7 @@ def _needs(wanted: Sequence[ir.Value]) -> tuple[list[ir.Node], list[ir.Value]]:
 
 def _session_for(wanted: Sequence[ir.Value], nodes: Sequence[ir.Node], leaves: Sequence[ir.Value]) -> Any:
     number = {leaf: i for i, leaf in enumerate(leaves)}
-    parts: list[Hashable] = [tuple((leaf.dtype, len(leaf.shape or ())) for leaf in leaves)]
+    parts: list[Hashable] = [tuple((leaf.dtype, len(leaf.shape or ()), _fixed_length(leaf)) for leaf in leaves)]
     has_body = False
     for node in nodes:
         has_body = has_body or bool(bodies(node))
@@ -75,6 +75,12 @@ def _session_for(wanted: Sequence[ir.Value], nodes: Sequence[ir.Node], leaves: S
             _sessions.popitem(last=False)
     _sessions.move_to_end(key)
     return session
+
+
+def _fixed_length(leaf: ir.Value) -> int | None:
+    """The length of a short vector, which may be a list of sizes or axes: the standard's checks of Resize and others want it known."""
+    shape = leaf.shape
+    return int(shape[0]) if shape is not None and len(shape) == 1 and isinstance(shape[0], int) and shape[0] <= 8 else None
 
 
 def _signature(node: ir.Node, number: dict[ir.Value, int]) -> Hashable:
@@ -124,7 +130,9 @@ def _graph_proto(wanted: Sequence[ir.Value], nodes: Sequence[ir.Node], leaves: S
         info = graph.input.add(name=leaf.name)
         info.type.tensor_type.elem_type = leaf.dtype.value  # type: ignore[union-attr]
         for _ in leaf.shape or ():
-            info.type.tensor_type.shape.dim.add()
+            dim = info.type.tensor_type.shape.dim.add()
+            if (length := _fixed_length(leaf)) is not None:
+                dim.dim_value = length
         info.type.tensor_type.shape.SetInParent()
     for value in wanted:
         info = graph.output.add(name=value.name)

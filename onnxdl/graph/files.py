@@ -48,11 +48,19 @@ def read_proto(path: str | os.PathLike[str]) -> onnx.ModelProto:
         raise FormatError(f"cannot read {file}: {_reason(error)}") from None
     if not proto.HasField("graph") or not proto.ir_version:
         raise FormatError(f"{file} is not an ONNX file: it holds no graph; is it another kind of file?")
+    try:
+        _complete(proto, file)
+    except UnicodeDecodeError:
+        raise FormatError(f"{file} holds text that is no UTF-8; it is damaged, or no ONNX file") from None
+    return proto
+
+
+def _complete(proto: onnx.ModelProto, file: Path) -> None:
+    """Loads external data and checks every tensor."""
     for tensor in tensors_of(proto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             _load(tensor, file)
         check_tensor(tensor, str(file))
-    return proto
 
 
 def _reason(error: OSError) -> str:
@@ -128,7 +136,7 @@ def byte_size(tensor: onnx.TensorProto, source: str = "the model") -> int:
         raise FormatError(f"{source}: the tensor {tensor.name!r} has the element type {kind}, which this version of onnx does not know")
     if any(d < 0 for d in tensor.dims):
         raise FormatError(f"{source}: the tensor {tensor.name!r} has the shape {list(tensor.dims)}; sizes cannot be negative")
-    count = math.prod(tensor.dims)
+    count: int = math.prod(tensor.dims)
     bits = 8 if kind == ir.DataType.STRING else ir.DataType(kind).bitwidth
     return -(-count * bits // 8)
 
@@ -164,9 +172,9 @@ def _inside(file: Path, location: str, where: str) -> Path:
     parts = (*PurePosixPath(location).parts, *PureWindowsPath(location).parts)
     rooted = PurePosixPath(location).is_absolute() or PureWindowsPath(location).anchor
     if not location or "\0" in location or rooted or ".." in parts:
-        raise FormatError(f"{where} points outside the model's folder ({location!r}); refused, for it could read any file of yours")
+        raise FormatError(f"{where} points outside the model's folder ({location!r}); refused, for it could read any file")
     folder = file.parent.resolve()
     data_file = (folder / location).resolve()
     if not data_file.is_relative_to(folder):
-        raise FormatError(f"{where} leads outside the model's folder by a link ({location!r}); refused, for it could read any file of yours")
+        raise FormatError(f"{where} leads outside the model's folder by a link ({location!r}); refused, for it could read any file")
     return data_file

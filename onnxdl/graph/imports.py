@@ -51,6 +51,13 @@ def import_model(proto: onnx.ModelProto, source: str = "the model") -> ir.Model:
         proto: the model, all data inside; it stays as it is.
         source: what error messages call it.
     """
+    try:
+        return _imported(proto, source)
+    except UnicodeDecodeError:
+        raise FormatError(f"{source} holds text that is no UTF-8; it is damaged") from None
+
+
+def _imported(proto: onnx.ModelProto, source: str) -> ir.Model:
     for tensor in tensors_of(proto):
         check_tensor(tensor, source)
     model, weights = weights_aside(proto)
@@ -131,6 +138,7 @@ def _refuse_unusable(model: onnx.ModelProto, opset: int, source: str) -> None:
 
 
 def _first_scan(graph: onnx.GraphProto) -> onnx.NodeProto | None:
+    node: onnx.NodeProto
     for node in graph.node:
         if node.op_type == "Scan" and node.domain == "":
             return node
@@ -160,6 +168,7 @@ def _not_upgradable(model: onnx.ModelProto) -> onnx.NodeProto | None:
     """The first node that the converter refuses when it stands alone."""
     graph = model.graph
     types = {v.name: v for v in (*graph.input, *graph.value_info, *graph.output)}
+    node: onnx.NodeProto
     for node in graph.node:
         alone = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
         alone.graph.name = "one node"

@@ -75,6 +75,10 @@ def _basic(x: Tensor, parts: Sequence[Any]) -> tuple[Tensor, list[tuple[int, Ten
             size = x.shape[axis]
             if isinstance(size, int) and not -size <= i < size:
                 raise ShapeError(f"index {i} is outside axis {axis} of {describe(x.value)}{where()}")
+            if mixed:  # beside arrays, NumPy takes an integer for one too, which decides where the result's axes stand
+                arrays.append((out, as_tensor(np.array(i, np.int64), x)))
+                axis, out = axis + 1, out + 1
+                continue
             cuts.append((i, i + 1 if i != -1 else _LAST, axis, 1))
             dropped.append(axis)
             axis += 1

@@ -100,7 +100,13 @@ def _infer_by_schema(node: ir.Node, opset: int, domain_version: int) -> None:
             output.type = typed
             output.shape = ir.serde.deserialize_type_proto_for_shape(found)
     first = node.inputs[0] if node.inputs else None
-    if node.domain == "" and node.op_type in _UNINFERRED and node.outputs[0].shape is None and first is not None and first.shape is not None:
+    if (
+        node.domain == ""
+        and node.op_type in _UNINFERRED
+        and node.outputs[0].shape is None
+        and first is not None
+        and first.shape is not None
+    ):
         node.outputs[0].type = first.type
         node.outputs[0].shape = first.shape if _UNINFERRED[node.op_type] else ir.Shape([None] * len(first.shape))
 

@@ -28,7 +28,7 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, np.ndarray
             raise FormatError(f"cannot write {path}: the entry {name!r} holds {array.dtype}, and a checkpoint holds numbers only")
     with replacing(path) as temporary:
         try:
-            save_file(arrays, temporary, dict(metadata or {}))
+            save_file(arrays, temporary, dict(metadata) if metadata else None)
         except SafetensorError as error:
             raise _as_os_error(error) from error
 

@@ -31,17 +31,18 @@ def extract(model: onnx.ModelProto) -> tuple[ir.Model, ir.Model]:
 def state_of(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     """The present values of all State entries."""
     tensors = _initializers(model)
-    return {_plain(b.key): onnx.numpy_helper.to_array(_found(tensors, b.key)) for b in training_of(model).update_binding}
+    return {plain(b.key): onnx.numpy_helper.to_array(_found(tensors, b.key)) for b in training_of(model).update_binding}
 
 
 def training_of(model: onnx.ModelProto) -> onnx.TrainingInfoProto:
     """The one training algorithm of a file."""
     if len(model.training_info) == 1:
-        return model.training_info[0]
+        training: onnx.TrainingInfoProto = model.training_info[0]
+        return training
     if model.training_info:
         raise FormatError(f"the file holds {len(model.training_info)} training algorithms; files with one are supported")
     if any(p.key == "onnxdl.protocol" for p in model.metadata_props):
-        raise FormatError("a tool that rewrote the file has dropped its training information; take the file from before, or export it again")
+        raise FormatError("a tool that rewrote the file dropped its training information; take the file from before, or export it again")
     raise FormatError("the file holds no training information; export it with model.save, or train it from onnxdl.load")
 
 
@@ -66,19 +67,21 @@ def _step(model: onnx.ModelProto, training: onnx.TrainingInfoProto) -> onnx.Mode
         tensor = _found(tensors, key)
         graph.input.append(onnx.helper.make_tensor_value_info(key, tensor.data_type, list(tensor.dims)))
     graph.initializer.extend(t for name, t in tensors.items() if name in read and name not in following)
-    bound = set(following.values())
-    graph.output.extend(v for v in algorithm.output if v.name not in bound)
     outputs = {v.name: v for v in algorithm.output}
+    made = {name for node in needed for name in node.output}
+    graph.value_info.extend(v for v in (*model.graph.value_info, *algorithm.value_info) if v.name in made and v.name not in outputs)
+    graph.output.extend(v for v in algorithm.output if v.name not in set(following.values()))
+    names = {key: NEXT + plain(key) for key in following}
+    fitting = {value for key, value in following.items() if plain(value) == names[key]}
+    moved = {name: f"other/{name}" for name in (set(names.values()) & value_names(graph)) - fitting}
+    rename(graph, moved, {}, {})
     for key, value in following.items():
         if value not in outputs:
             raise FormatError(f"update_binding gives {key!r} the value {value!r}, which is no output of the algorithm")
-        name = NEXT + _plain(key)
-        if _plain(value) != name:
-            graph.node.add(op_type="Identity", input=[value], output=[name], name=name)
         graph.output.append(outputs[value])
-        graph.output[-1].name = value if _plain(value) == name else name
-    made = {name for node in needed for name in node.output}
-    graph.value_info.extend(v for v in (*model.graph.value_info, *algorithm.value_info) if v.name in made and v.name not in outputs)
+        if value not in fitting:
+            graph.node.add(op_type="Identity", input=[moved.get(value, value)], output=[names[key]], name=names[key])
+            graph.output[-1].name = names[key]
     _strip_prefix(graph)
     return flat
 
@@ -98,7 +101,7 @@ def _init(model: onnx.ModelProto, training: onnx.TrainingInfoProto) -> onnx.Mode
     outputs = {v.name for v in source.output}
     taken = value_names(source)
     for binding in training.update_binding:
-        key, tensor = _plain(binding.key), _found(tensors, binding.key)
+        key, tensor = plain(binding.key), _found(tensors, binding.key)
         value = first.get(binding.key)
         if value is None:  # nothing computes its first value: it begins as the file has it
             value = key if key not in taken else PREFIX + key
@@ -143,7 +146,7 @@ def _lines(metadata: Iterable[onnx.StringStringEntryProto], key: str) -> list[st
     return next((p.value.split("\n") for p in metadata if p.key == key), [])
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     while name.startswith(PREFIX):
         name = name.removeprefix(PREFIX)
     return name
@@ -153,4 +156,4 @@ def _strip_prefix(graph: onnx.GraphProto) -> None:
     """Takes the prefix that kept names apart off again, where that makes no two alike."""
     values, nodes = value_names(graph), {n.name for n in all_nodes(graph)}
     dims = symbols([*graph.input, *graph.output, *graph.value_info])
-    rename(graph, *({n: _plain(n) for n in names if _plain(n) not in names} for names in (values, nodes, dims)))
+    rename(graph, *({n: plain(n) for n in names if plain(n) not in names} for names in (values, nodes, dims)))

@@ -10,7 +10,7 @@ import onnx.shape_inference
 
 from onnxdl.errors import FormatError
 from onnxdl.graph.imports import one_line, weights_aside
-from onnxdl.io.flatten import NEXT, flat_protos, training_of
+from onnxdl.io.flatten import NEXT, flat_protos, plain, training_of
 from onnxdl.io.names import all_nodes, value_names
 
 PROTOCOL = "1"
@@ -33,7 +33,11 @@ def check(model: onnx.ModelProto) -> None:
     for kind, flat in (("train step", step), ("initialization", init)):
         _check_operators(kind, flat)
         _check_standard(kind, flat)
-    _check_state(step, metadata.get("onnxdl.state", ""))
+    updated = {plain(b.key) for b in training.update_binding}
+    for name in filter(None, metadata.get("onnxdl.state", "").split("\n")):
+        if name not in updated:
+            raise FormatError(f"the State entry {name!r} is listed in the metadata, but the training information does not update it")
+    _check_next_values(step)
 
 
 def _check_names(model: onnx.ModelProto, training: onnx.TrainingInfoProto) -> None:
@@ -77,14 +81,11 @@ def _check_standard(kind: str, model: onnx.ModelProto) -> None:
         raise FormatError(f"the {kind} breaks the ONNX standard: {one_line(error)}") from None
 
 
-def _check_state(step: onnx.ModelProto, listed: str) -> None:
+def _check_next_values(step: onnx.ModelProto) -> None:
     light, _ = weights_aside(step)
     inferred = onnx.shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
     outputs = {v.name: v.type.tensor_type for v in inferred.graph.output}
     inputs = {v.name: v.type.tensor_type for v in step.graph.input}
-    for name in listed.split("\n") if listed else ():
-        if NEXT + name not in outputs:
-            raise FormatError(f"the State entry {name!r} is listed in the metadata, but the training information does not update it")
     if not any(not name.startswith(NEXT) for name in outputs):
         raise FormatError("the train step gives no loss: every output of the algorithm is a next value")
     for name, new in outputs.items():

@@ -7,7 +7,7 @@ from typing import Any
 
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
-from onnxdl.nn.names import resolve
+from onnxdl.names import resolve
 
 Activation = Callable[[Tensor], Tensor]
 

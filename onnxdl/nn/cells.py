@@ -69,9 +69,7 @@ class GatedCell(Layer):
             raise ShapeError(f"{type(self).__name__} needs a last axis of known size; its input has the shape {input_shape}")
         width = self.gates * self.units
         self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], width), initializer=self.kernel_initializer)
-        self.recurrent_kernel = self.add_weight(
-            name="recurrent_kernel", shape=(self.units, width), initializer=self.recurrent_initializer
-        )
+        self.recurrent_kernel = self.add_weight(name="recurrent_kernel", shape=(self.units, width), initializer=self.recurrent_initializer)
         self.bias = self.add_weight(name="bias", shape=self.bias_shape(), initializer=self.bias_initializer) if self.use_bias else None
 
     def drop_input(self, x: Tensor, training: bool) -> Tensor:

@@ -87,7 +87,9 @@ class Conv(Layer):
             raise ShapeError(f"{type(self).__name__} takes {self.rank + 2} axes (batch, channels, {self.rank} of space), not {input_shape}")
         channels = input_shape[1 if self.data_format == "channels_first" else -1]
         if channels is None or channels % self.groups:
-            raise ShapeError(f"{type(self).__name__} cannot split the channels of {input_shape} ({self.data_format}) into {self.groups} groups")
+            raise ShapeError(
+                f"{type(self).__name__} cannot split the channels of {input_shape} ({self.data_format}) into {self.groups} groups"
+            )
         shape = (self.filters, channels // self.groups, *self.kernel_size)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=in_keras_layout(self.kernel_initializer, self.rank))
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer=self.bias_initializer) if self.use_bias else None

@@ -88,9 +88,7 @@ class ConvLSTM(Recurrence):
         if any(not isinstance(d, int) for d in x.shape[2:]):
             raise ShapeError(f"{type(self).__name__} needs known channels and sizes of space, not {x.shape[2:]}")
         pads = padding_attributes(self.padding, self.kernel_size, x.shape[3:], self.strides, self.dilation_rate)
-        y = op.Conv(
-            op.Reshape(x, [-1, *x.shape[2:]]), self.kernel, self.bias, strides=self.strides, dilations=self.dilation_rate, **pads
-        )
+        y = op.Conv(op.Reshape(x, [-1, *x.shape[2:]]), self.kernel, self.bias, strides=self.strides, dilations=self.dilation_rate, **pads)
         return op.Reshape(y, op.Concat(op.Shape(x, start=0, end=2), list(y.shape[1:]), axis=0))
 
     def initial_states(self, sequences: Tensor) -> list[Any]:

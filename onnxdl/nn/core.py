@@ -76,9 +76,7 @@ class EinsumDense(Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         given, kernel, made = self._terms()
-        sizes = _axis_sizes(given, input_shape) | {
-            c: d for c, d in _axis_sizes(made, (None, *self.output_shape)).items() if d is not None
-        }
+        sizes = _axis_sizes(given, input_shape) | {c: d for c, d in _axis_sizes(made, (None, *self.output_shape)).items() if d is not None}
         shape = [sizes.get(c) for c in kernel]
         if None in shape:
             raise ShapeError(f"EinsumDense({self.equation!r}) needs known sizes for {kernel!r}; its input has the shape {input_shape}")

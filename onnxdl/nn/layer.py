@@ -16,7 +16,7 @@ from onnxdl.graph.tensor import Operators, Tensor, as_tensor
 from onnxdl.graph.trace import current_trace, scope
 from onnxdl.nn import constraints, initializers, regularizers
 from onnxdl.nn.config import Configurable
-from onnxdl.nn.names import snake_case
+from onnxdl.names import snake_case
 from onnxdl.nn.parameter import Parameter
 from onnxdl.nn.structure import map_tensors, masks_of, set_masks, tensors_in
 

@@ -117,7 +117,7 @@ def _mean_of_last_axis(x: Tensor) -> Tensor:
 
 def get(loss: Any) -> Loss:
     """A Loss by Keras's name, from a function ``(y_true, y_pred)``, or as given."""
-    from onnxdl.nn.names import resolve
+    from onnxdl.names import resolve
 
     found = resolve("loss", loss, NAMES)
     return found if isinstance(found, Loss) else Loss(found)

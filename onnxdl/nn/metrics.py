@@ -46,7 +46,10 @@ class MeanMetric(Metric):
     def update(self, y_true: Tensor, y_pred: Tensor) -> Mapping[str, Tensor]:
         values = op.Cast(self.function(y_true, y_pred), to="float32")
         # counting a tensor of ones keeps the count on the device, where Shape would leave it
-        return {"total": op.ReduceSum(values, keepdims=0), "count": op.ReduceSum(op.Cast(op.Equal(values, values), to="float32"), keepdims=0)}
+        return {
+            "total": op.ReduceSum(values, keepdims=0),
+            "count": op.ReduceSum(op.Cast(op.Equal(values, values), to="float32"), keepdims=0),
+        }
 
     def result(self, **slots: Tensor) -> Tensor:
         return slots["total"] / op.Max(slots["count"], 1.0)
@@ -83,7 +86,7 @@ def _accuracy(y_true: Tensor, y_pred: Tensor) -> Tensor:
 
 def get(metric: Any) -> Metric:
     """A Metric by Keras's name, from a function ``(y_true, y_pred)``, or as given."""
-    from onnxdl.nn.names import resolve
+    from onnxdl.names import resolve
 
     if isinstance(metric, str) and metric in ("accuracy", "acc"):
         return MeanMetric(_accuracy, metric)

@@ -81,9 +81,7 @@ class BatchNormalization(Layer):
         if axis == 1:
             return op.BatchNormalization(x, gamma, beta, self.moving_mean, self.moving_variance, epsilon=self.epsilon)
         order = [0, axis, *(i for i in range(1, x.ndim) if i != axis)] if axis else [1, 0, *range(2, x.ndim)]
-        y = op.BatchNormalization(
-            op.Transpose(x, perm=order), gamma, beta, self.moving_mean, self.moving_variance, epsilon=self.epsilon
-        )
+        y = op.BatchNormalization(op.Transpose(x, perm=order), gamma, beta, self.moving_mean, self.moving_variance, epsilon=self.epsilon)
         return op.Transpose(y, perm=[order.index(i) for i in range(x.ndim)])
 
     def _move(self, statistic: Any, batch: Tensor) -> None:

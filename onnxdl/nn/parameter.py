@@ -35,10 +35,18 @@ class Parameter(Operators):
     """
 
     def __init__(
-        self, shape: Sequence[int], initializer: Initializer, *, dtype: DTypeLike = "float32", trainable: bool = True, name: str | None = None
+        self,
+        shape: Sequence[int],
+        initializer: Initializer,
+        *,
+        dtype: DTypeLike = "float32",
+        trainable: bool = True,
+        name: str | None = None,
     ) -> None:
         if not all(isinstance(d, int | np.integer) and d >= 0 for d in shape):
-            raise GraphError(f"the parameter {name!r} needs a shape of known numbers, not {tuple(shape)}; give the layer's input a fixed size there")
+            raise GraphError(
+                f"the parameter {name!r} needs a shape of known numbers, not {tuple(shape)}; give the layer's input a fixed size there"
+            )
         self.shape = tuple(int(d) for d in shape)
         self.initializer = initializer
         self.dtype = to_numpy(dtype)

@@ -17,6 +17,7 @@ from onnxdl.nn import activations
 from onnxdl.nn.cells import GatedCell, GRUCell, LSTMCell, SimpleRNNCell
 from onnxdl.nn.rnn import RNN, Run, time_major
 
+
 class Recurrent(RNN):
     """What the three share: their cell, whose arguments they take, and the way to ONNX's operator."""
 
@@ -83,7 +84,15 @@ class SimpleRNN(Recurrent):
         name = "Tanh" if cell.activation is activations.tanh else "Relu"
         bias = None if cell.bias is None else _bias_rows(cell.bias, cell)
         y, h = op.RNN(
-            x, _rows(cell.kernel), _rows(cell.recurrent_kernel), bias, lengths, *states, hidden_size=cell.units, activations=[name], outputs=2
+            x,
+            _rows(cell.kernel),
+            _rows(cell.recurrent_kernel),
+            bias,
+            lengths,
+            *states,
+            hidden_size=cell.units,
+            activations=[name],
+            outputs=2,
         )
         return y, h
 

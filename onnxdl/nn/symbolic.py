@@ -40,7 +40,10 @@ def Input(
         dtype: the element type.
         name: the input's name in the model.
     """
-    dims = [batch_size if batch_size is not None else "batch", *(f"{name or 'input'}_dim_{i}" if d is None else d for i, d in enumerate(shape, 1))]
+    dims = [
+        batch_size if batch_size is not None else "batch",
+        *(f"{name or 'input'}_dim_{i}" if d is None else d for i, d in enumerate(shape, 1)),
+    ]
     value = ir.Value(name=name, type=ir.TensorType(to_ir(dtype)), shape=ir.Shape(dims))
     value.meta["symbolic"] = True
     return Tensor(value)

@@ -39,14 +39,19 @@ class Muon(Optimizer):
         **options: Unpack[OptionsBesideDecay],
     ) -> None:
         super().__init__(learning_rate, weight_decay=weight_decay, **options)
-        self.adam = Adam(learning_rate, adam_beta_1, adam_beta_2, epsilon)
-        self.scalars, self.adam_weight_decay, self.adam_lr_ratio = self.adam.scalars, adam_weight_decay, adam_lr_ratio
+        self.adam = Adam(learning_rate, adam_beta_1, adam_beta_2, epsilon, weight_decay=adam_weight_decay)
+        self.scalars, self.adam_lr_ratio = self.adam.scalars, adam_lr_ratio
         self.excluded = [*exclude_layers, *(["(?i)embedding"] if exclude_embeddings else [])]
         self.momentum, self.ns_steps, self.nesterov, self.rms_rate = momentum, ns_steps, nesterov, rms_rate
 
     def slots_for(self, name: str, shape: Shape) -> dict[str, tuple[Shape, float]]:
-        by_adam = len(shape) != 2 or any(re.search(pattern, name) for pattern in self.excluded)
-        return self.adam.slots_for(name, shape) if by_adam else {"momentum": (shape, 0.0)}
+        return self.adam.slots_for(name, shape) if self._by_adam(name, shape) else {"momentum": (shape, 0.0)}
+
+    def decay_of(self, name: str, shape: Shape) -> float:
+        return self.adam.decay_of(name, shape) if self._by_adam(name, shape) else super().decay_of(name, shape)
+
+    def _by_adam(self, name: str, shape: Shape) -> bool:
+        return len(shape) != 2 or any(re.search(pattern, name) for pattern in self.excluded)
 
     def advance(self, scalars: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return self.adam.advance(scalars)

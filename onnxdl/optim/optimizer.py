@@ -61,10 +61,9 @@ class Optimizer:
         """The weight's next value and its next slots; ``scalars`` holds the step's number too, ``t``, from 1."""
         raise GraphError(f"{type(self).__name__} does not define update()")
 
-    def decay_of(self, name: str) -> float:
-        """The decoupled weight decay of one weight."""
-        excluded = any(re.search(pattern, name) for pattern in self._undecayed)
-        return 0.0 if excluded else self.options.get("weight_decay") or 0.0
+    def decay_of(self, name: str, shape: Shape) -> float:
+        """The decoupled weight decay of one weight, unless it is excluded."""
+        return self.options.get("weight_decay") or 0.0
 
     # ---- what a train step uses ----------------------------------------------------------------------------------
 
@@ -115,7 +114,7 @@ class Optimizer:
         for name, p, g in clipping.clipped(weights, self.options):
             with scope(name.replace(".", "/")):
                 slots = {slot: state[f"{slot}.{name}"] for slot in self.slots_for(name, shape_of(p))}
-                decay = self.decay_of(name)
+                decay = 0.0 if any(re.search(pattern, name) for pattern in self._undecayed) else self.decay_of(name, shape_of(p))
                 own_rate, own_scalars = rate.astype(p.dtype), {s: t.astype(p.dtype) for s, t in scalars.items()}
                 p = p * (1.0 - own_rate * decay) if decay else p
                 new.weights[name], kept = self.update(p, g, own_rate, slots, own_scalars)
@@ -125,7 +124,7 @@ class Optimizer:
 
 def get(optimizer: Any) -> Optimizer:
     """An optimizer by Keras's name, or as given."""
-    from onnxdl.nn.names import resolve
+    from onnxdl.names import resolve
     from onnxdl.optim import NAMES
 
     found = resolve("optimizer", optimizer, NAMES)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from onnxdl import optim
 from onnxdl.errors import FormatError
 from onnxdl.io import onnx_file, training_info
+from onnxdl.nn import losses, metrics
 from onnxdl.train import step as steps
 
 if TYPE_CHECKING:
@@ -26,8 +28,32 @@ def save_model(model: Model, path: Path_) -> None:
     if not (model.is_compiled and model.target_specs):
         onnx_file.write(predict, path)
         return
+    predict.metadata_props.update(_settings(model))
     program = model.train_step().program.clone()
     onnx_file.write(training_info.embed(predict, program, initialization(model), model.state), path)
+
+
+def _settings(model: Model) -> dict[str, str]:
+    """How the model was compiled, by names, so that ``load`` can compile it again; objects without a name are left out."""
+    recipe = model.recipe
+    settings = {"optimizer": next((n for n, kind in optim.NAMES.items() if type(recipe.optimizer) is kind), None)}
+    settings["loss"] = _joined([loss.name for loss in recipe.losses], losses.NAMES)
+    if len(recipe.metrics) == 1:
+        settings["metrics"] = _joined([m.name for m in recipe.metrics[0]], {**metrics.NAMES, "accuracy": None, "acc": None})
+    return {f"onnxdl.compile.{key}": value for key, value in settings.items() if value}
+
+
+def _joined(names: Sequence[str], known: Mapping[str, object]) -> str | None:
+    return "\n".join(names) if all(name in known for name in names) else None
+
+
+def compile_as_saved(model: Model, metadata: Mapping[str, str]) -> None:
+    """Compiles a loaded model as the saved one was, where its file says how."""
+    chosen = {key: metadata[name] for key in ("optimizer", "loss", "metrics") if (name := f"onnxdl.compile.{key}") in metadata}
+    if "loss" in chosen:
+        named = chosen["loss"].split("\n")
+        found = chosen["metrics"].split("\n") if "metrics" in chosen else None
+        model.compile(chosen.get("optimizer", "adam"), named if len(named) > 1 else named[0], found)
 
 
 def export_file(path: Path_, target: Path_, format: str) -> None:

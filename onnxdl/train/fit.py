@@ -96,11 +96,11 @@ def fit(
                         logs = _logs(mean, results)
                         report.show(done, logs)
                         everyone.call("on_train_batch_end", done - 1, logs)
-                    if interrupted:
+                    if interrupted and done != batches.steps:
                         total, samples = mean.settle()
-                        _save(model, file, _Place(epoch, done, total, samples), everyone)
+                        _save(model, file, _Place(epoch, done, total, samples, _metrics(results)), everyone)
                         raise KeyboardInterrupt
-                logs = _logs(mean, results)
+                logs = _logs(mean, results) if results is not None else {"loss": mean.value, **place.metrics}
                 _refuse_nan(logs, epoch, file)
                 if validation is not None:
                     logs.update((f"val_{name}", value) for name, value in evaluate(model, validation).items())
@@ -129,8 +129,11 @@ def evaluate(model: Model, batches: Batches) -> dict[str, float]:
 
 
 def _logs(mean: Mean, results: Results | None) -> dict[str, float]:
-    others = {} if results is None else {name: results[name] for name in results if name != "loss"}
-    return {"loss": mean.value, **others}
+    return {"loss": mean.value, **({} if results is None else _metrics(results))}
+
+
+def _metrics(results: Results) -> dict[str, float]:
+    return {name: results[name] for name in results if name != "loss"}
 
 
 def _refuse_nan(logs: dict[str, float], epoch: int, file: Path | None) -> None:
@@ -140,10 +143,12 @@ def _refuse_nan(logs: dict[str, float], epoch: int, file: Path | None) -> None:
 
 
 class _Place:
-    """Where a run stands: the epoch, the batch within it, and the loss summed over it so far."""
+    """Where a run stands: the epoch, the batch within it, the loss summed over it so far, and its metrics."""
 
-    def __init__(self, epoch: int = 0, batch: int = 0, total: float = 0.0, samples: int = 0) -> None:
-        self.epoch, self.batch, self.total, self.samples = epoch, batch, total, samples
+    def __init__(
+        self, epoch: int = 0, batch: int = 0, total: float = 0.0, samples: int = 0, metrics: dict[str, float] | None = None
+    ) -> None:
+        self.epoch, self.batch, self.total, self.samples, self.metrics = epoch, batch, total, samples, metrics or {}
 
 
 def _save(model: Model, file: Path | None, place: _Place, callbacks: CallbackList) -> None:

@@ -13,11 +13,12 @@ from onnxdl.graph.dtypes import to_ir
 from onnxdl.graph.tensor import Tensor
 from onnxdl.io import onnx_file
 from onnxdl.nn.imported import Imported
+from onnxdl.train.export import compile_as_saved
 from onnxdl.train.model import Model
 
 
 def load(path: str | os.PathLike[str]) -> Model:
-    """The model in a file; it predicts at once, and trains after ``compile``.
+    """The model in a file; it predicts at once, and trains after ``compile``, as files saved here are already.
 
     Raises:
         FormatError: the suffix is not known, or the file cannot be read.
@@ -30,7 +31,10 @@ def load(path: str | os.PathLike[str]) -> Model:
 
 def load_onnx(path: str | os.PathLike[str]) -> Model:
     """The model in an .onnx file of any producer; inputs, outputs and weights keep the file's names."""
-    return model_of(onnx_file.read(path))
+    imported = onnx_file.read(path)
+    model = model_of(imported)
+    compile_as_saved(model, imported.metadata_props)
+    return model
 
 
 def model_of(imported: ir.Model) -> Model:

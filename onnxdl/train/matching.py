@@ -69,7 +69,9 @@ def check_labels(recipe: Recipe, output_shapes: Sequence[tuple[Any, ...]], array
             continue
         low, high = labels.min(), labels.max()
         if low < 0 or high >= classes:
-            raise DataError(f"target {spec.name!r} holds the label {low if low < 0 else high}, but the model has the classes 0 to {classes - 1}")
+            raise DataError(
+                f"target {spec.name!r} holds the label {low if low < 0 else high}, but the model has the classes 0 to {classes - 1}"
+            )
 
 
 def one_each(value: Any, n: int, what: str) -> list[Any]:
@@ -101,5 +103,3 @@ def split(x: Any, y: Any, fraction: float) -> tuple[tuple[Any, Any], tuple[Any, 
 
     at = int(len(named_arrays(x)[0][1]) * (1 - fraction))
     return (part(x, slice(0, at)), part(y, slice(0, at))), (part(x, slice(at, None)), part(y, slice(at, None)))
-
-

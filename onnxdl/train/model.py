@@ -14,7 +14,8 @@ from onnxdl.errors import DataError, ShapeError, TrainingError
 from onnxdl.graph import random
 from onnxdl.nn import losses
 from onnxdl.nn.layer import Layer
-from onnxdl.nn.names import snake_case
+from onnxdl.names import snake_case
+from onnxdl.nn.parameter import Parameter
 from onnxdl.nn.structure import tensors_in
 from onnxdl.nn.symbolic import layers_between, replay, scratch_trace
 from onnxdl.runtime import Cell, resolve_device, run
@@ -22,7 +23,17 @@ from onnxdl.runtime.sessions import create_session
 from onnxdl.train import fit as fitting
 from onnxdl.train import step as steps
 from onnxdl.train.callbacks import Callback, History
-from onnxdl.train.matching import check_labels, fit_to_specs, metrics_each, named_arrays, one_each, spec_from, spec_of, split, target_spec_dtype
+from onnxdl.train.matching import (
+    check_labels,
+    fit_to_specs,
+    metrics_each,
+    named_arrays,
+    one_each,
+    spec_from,
+    spec_of,
+    split,
+    target_spec_dtype,
+)
 from onnxdl.train.programs import Evaluation, Prediction, TrainStep, cached
 from onnxdl.train.export import export_model, save_model
 from onnxdl.train.step import Recipe, Spec
@@ -35,6 +46,7 @@ class Compiled(NamedTuple):
     optimizer: optim.Optimizer
     loss: Any
     metrics: Any
+    trained: list[Parameter] | None
 
 
 class Model(Layer):
@@ -104,9 +116,7 @@ class Model(Layer):
             for p, value in zip(fresh.values(), values, strict=True):
                 p.value = value
 
-    def compile(
-        self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None, *, device: str | None = None
-    ) -> None:
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None, *, device: str | None = None) -> None:
         """Says how the model is trained.
 
         Args:
@@ -114,9 +124,12 @@ class Model(Layer):
             loss: a loss, its name, or a function ``(y_true, y_pred)``; a list with one for each output.
             metrics: metrics, names or functions; a list of lists with several outputs.
             device: ``cpu``, ``cuda``, or by default CUDA where there is one.
+
+        What is trained is what is trainable now: layers that are frozen or freed later ask for another ``compile``. So two
+        models may share layers that only one of them trains, as a generator and a discriminator do.
         """
         self.device = resolve_device(device)
-        self.compiled = Compiled(optim.get(optimizer), loss, metrics)
+        self.compiled = Compiled(optim.get(optimizer), loss, metrics, self.trainable_weights if self.input_specs else None)
         self.programs.clear()
         self._extra.clear()
 
@@ -132,8 +145,16 @@ class Model(Layer):
             raise TrainingError("the model must be compiled with an optimizer and a loss first: model.compile(optimizer=..., loss=...)")
         n = len(self.output_names)
         chosen = [losses.get(v) for v in one_each(self.compiled.loss, n, "loss")]
+        if self.compiled.trained is None:
+            self.compiled = self.compiled._replace(trained=self.trainable_weights)
         return Recipe(
-            self, self.input_specs, self.target_specs, chosen, metrics_each(self.compiled.metrics, n), self.compiled.optimizer
+            self,
+            self.input_specs,
+            self.target_specs,
+            chosen,
+            metrics_each(self.compiled.metrics, n),
+            self.compiled.optimizer,
+            self.compiled.trained or [],
         )
 
     # ---- State --------------------------------------------------------------------------------------------------
@@ -227,7 +248,6 @@ class Model(Layer):
         """The inference program, built at first use."""
         self.ensure_built()
         return cached(self, Prediction)
-
 
     # ---- fit, evaluate, predict ---------------------------------------------------------------------------------
 

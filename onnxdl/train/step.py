@@ -47,6 +47,7 @@ class Recipe:
     losses: Sequence[Loss]
     metrics: Sequence[Sequence[Metric]]
     optimizer: Optimizer
+    trained: Sequence[Parameter]
 
     def parameter_names(self) -> dict[Parameter, str]:
         """The State's name of every parameter."""
@@ -124,7 +125,7 @@ def extra_state(recipe: Recipe) -> dict[str, np.ndarray]:
     """The first values of all State entries that are not parameters."""
     optimizer, names = recipe.optimizer, recipe.parameter_names()
     state: dict[str, np.ndarray] = {"step": np.zeros((), np.int64), "seed": np.full((), random.default_seed(), np.int64)}
-    started = optimizer.start({names[p]: p for p in recipe.model.trainable_weights})
+    started = optimizer.start({names[p]: p for p in recipe.trained})
     state.update((f"optimizer.{name}", array) for name, array in started.items())
     for prefix, metric in named_metrics(recipe):
         for slot, shape in metric.slots().items():
@@ -184,7 +185,7 @@ def _mask_weights(y_pred: Tensor) -> Tensor | None:
 
 def _updates(trace: Trace, recipe: Recipe, names: Mapping[Parameter, str], loss: Tensor, step: Tensor) -> dict[str, Tensor]:
     optimizer = recipe.optimizer
-    trained = {names[p]: p for p in recipe.model.trainable_weights if p in trace.variables}
+    trained = {names[p]: p for p in recipe.trained if p in trace.variables}
     if not trained:
         raise TrainingError("nothing to train: every weight is frozen; set trainable = True on a layer")
     with scope("optimizer"):
@@ -200,7 +201,9 @@ def _updates(trace: Trace, recipe: Recipe, names: Mapping[Parameter, str], loss:
     return following
 
 
-def _metrics(trace: Trace, recipe: Recipe, targets: Sequence[Tensor], predictions: Sequence[Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _metrics(
+    trace: Trace, recipe: Recipe, targets: Sequence[Tensor], predictions: Sequence[Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     results: dict[str, Tensor] = {}
     following: dict[str, Tensor] = {}
     pairs = [(t, p) for t, p, metrics in zip(targets, predictions, recipe.metrics, strict=True) for _ in metrics]

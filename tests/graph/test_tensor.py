@@ -138,5 +138,7 @@ def test_errors_name_operator_shapes_and_line(call: Callable[[], Any], error: ty
 def test_a_traced_tensor_has_no_value() -> None:
     with ox.Trace() as trace:
         x = trace.input("x", "float32", ["N"])
-        with pytest.raises(GraphError, match="Greater has no value while a graph is being traced; compare and branch with op.Where or op.If"):
+        with pytest.raises(
+            GraphError, match="Greater has no value while a graph is being traced; compare and branch with op.Where or op.If"
+        ):
             bool(x.sum() > 0)

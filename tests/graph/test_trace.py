@@ -136,7 +136,9 @@ def test_bodies_in_a_static_graph() -> None:
 def test_bodies_in_a_dynamic_expression_capture_tensors() -> None:
     c = ox.tensor(np.float32(2.0))
     assert float(op.If(c > 1, then_branch=lambda: c * 3, else_branch=lambda: c * 5)) == 6
-    _, rows = op.Scan(ox.tensor(np.float32(0)), ox.tensor(np.arange(4, dtype=np.float32)), num_scan_inputs=1, body=lambda s, x: (s + x, s * c))
+    _, rows = op.Scan(
+        ox.tensor(np.float32(0)), ox.tensor(np.arange(4, dtype=np.float32)), num_scan_inputs=1, body=lambda s, x: (s + x, s * c)
+    )
     np.testing.assert_array_equal(rows.numpy(), [0, 0, 2, 6])
 
 

@@ -190,7 +190,7 @@ def _gru_back(run: Run) -> Back:
     candidate, slope = reset_and_candidate(xh + product)
     kz, kh = _masked(run, (h - candidate) * z_slope), _masked(run, (1 - z) * slope)
     keep = z if run.valid is None else z * run.valid + (1 - run.valid)
-    kr = inner * r_slope
+    kr, two = inner * r_slope, op.Concat(rz, rr, axis=0)
 
     def after(dh: Tensor, rest: list[Tensor], k: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         factor_x, factor_h, keep_t = k
@@ -202,19 +202,16 @@ def _gru_back(run: Run) -> Back:
         dcandidate = dh * kh_t
         dproduct = op.MatMul(dcandidate, rh)
         dz_r = op.Concat(dh * kz_t, dproduct * kr_t, axis=-1)
-        two = op.Concat(rz, rr, axis=0)
-        return [dh * keep_t + dproduct * r_t + op.MatMul(dz_r, two)], [op.Concat(dz_r, dcandidate, axis=-1)]
+        return [dh * keep_t + dproduct * r_t + op.MatMul(dz_r, two)], [dz_r, dcandidate]
 
     if reset_after:
         factor_x = op.Concat(kz, kh * kr, kh, axis=-1)
         factor_h = op.Concat(kz, kh * kr, kh * r, axis=-1)
-        (dh,), (dx, dg) = _reverse_scan(run, after, [], [factor_x, factor_h, keep], kept=True)
+        (dh,), (dx, dg) = _reverse_scan(run, after, [], [factor_x, factor_h, keep], kept=True, outputs=2)
         return Back(dx, _product(dg, h), op.ReduceSum(dg, [0, 1], keepdims=0), dh)
-    (dh,), (dx,) = _reverse_scan(run, before, [], [kz, kh, kr, r, keep], kept=True)
-    hidden = dim_of(h, 2)
-    gate_part = op.Slice(dx, [0], op.Mul(hidden, np.array([2], np.int64)) if isinstance(hidden, Tensor) else hidden * 2, [2])
-    last_part = op.Slice(dx, op.Mul(hidden, np.array([2], np.int64)) if isinstance(hidden, Tensor) else hidden * 2, [2**31], [2])
-    dr = op.Concat(_product(gate_part, h), _product(last_part, r * h), axis=0)
+    (dh,), (dz_r, dlast) = _reverse_scan(run, before, [], [kz, kh, kr, r, keep], kept=True, outputs=2)
+    dr = op.Concat(_product(dz_r, h), _product(dlast, r * h), axis=0)
+    dx = op.Concat(dz_r, dlast, axis=-1)
     return Back(dx, dr, op.ReduceSum(dx, [0, 1], keepdims=0), dh)
 
 
@@ -269,7 +266,8 @@ def _cell_states(run: Run, first: Tensor, zi: Tensor, zf: Tensor, a: Tensor, cou
             c = f_t * c + ia_t
             return c, c
 
-        return op.Scan(first, f, i * a, body=plain, num_scan_inputs=2)[1]
+        states: Tensor = op.Scan(first, f, i * a, body=plain, num_scan_inputs=2)[1]
+        return states
     pi, _, pf = run.peepholes
 
     def peeping(c: Tensor, zi_t: Tensor, zf_t: Tensor, a_t: Tensor) -> tuple[Tensor, Tensor]:
@@ -277,14 +275,21 @@ def _cell_states(run: Run, first: Tensor, zi: Tensor, zf: Tensor, a: Tensor, cou
         c = (1 - i if coupled else sigma(zf_t + pf * c)[0]) * c + i * a_t
         return c, c
 
-    return op.Scan(first, zi, zf, a, body=peeping, num_scan_inputs=3)[1]
+    peeped: Tensor = op.Scan(first, zi, zf, a, body=peeping, num_scan_inputs=3)[1]
+    return peeped
 
 
 # ---- what they share ---------------------------------------------------------------------------------------------------
 
 
 def _reverse_scan(
-    run: Run, step: Callable[..., tuple[list[Tensor], list[Tensor]]], rest: list[Tensor], factors: list[Tensor], *, kept: bool = False
+    run: Run,
+    step: Callable[..., tuple[list[Tensor], list[Tensor]]],
+    rest: list[Tensor],
+    factors: list[Tensor],
+    *,
+    kept: bool = False,
+    outputs: int = 1,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Runs ``step`` from the last time step to the first; dh starts as the last state's gradient and meets that of Y.
 
@@ -298,20 +303,19 @@ def _reverse_scan(
     def body(*args: Tensor) -> list[Tensor]:
         carried, k = list(args[: len(states)]), list(args[len(states) :])
         dh = carried[0] + k[n_factors] if incoming else carried[0]
-        next_states, outputs = step(dh, carried[1:], k[:n_factors])
+        next_states, results = step(dh, carried[1:], k[:n_factors])
         if outside:
             next_states[0] = next_states[0] + dh * k[-1]
-        return [*next_states, *outputs]
+        return [*next_states, *results]
 
     scanned = [*factors, *incoming, *outside]
-    n_outputs = 2 if kept and len(factors) == 3 else 1
     results = op.Scan(
         *states,
         *scanned,
         body=body,
         num_scan_inputs=len(scanned),
         scan_input_directions=[1] * len(scanned),
-        scan_output_directions=[1] * n_outputs,
+        scan_output_directions=[1] * outputs,
     )
     return list(results[: len(states)]), list(results[len(states) :])
 
