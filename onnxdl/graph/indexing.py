@@ -51,6 +51,7 @@ def _expanded(x: Tensor, parts: Sequence[Any]) -> list[Any]:
 
 def _basic(x: Tensor, parts: Sequence[Any]) -> tuple[Tensor, list[tuple[int, Tensor]]]:
     """Applies integers, slices and None; returns the array indices with the axis each applies to afterwards."""
+    beside_arrays = any(_is_array(part) for part in parts)
     cuts: list[tuple[int, int, int, int]] = []
     dropped: list[int] = []
     added: list[int] = []
@@ -75,7 +76,7 @@ def _basic(x: Tensor, parts: Sequence[Any]) -> tuple[Tensor, list[tuple[int, Ten
             size = x.shape[axis]
             if isinstance(size, int) and not -size <= i < size:
                 raise ShapeError(f"index {i} is outside axis {axis} of {describe(x.value)}{where()}")
-            if mixed:  # beside arrays, NumPy takes an integer for one too, which decides where the result's axes stand
+            if beside_arrays:  # NumPy takes the integer for an array too, which decides where the result's axes stand
                 arrays.append((out, as_tensor(np.array(i, np.int64), x)))
                 axis, out = axis + 1, out + 1
                 continue

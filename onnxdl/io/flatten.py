@@ -147,6 +147,7 @@ def _lines(metadata: Iterable[onnx.StringStringEntryProto], key: str) -> list[st
 
 
 def plain(name: str) -> str:
+    """A name without the prefix that kept it apart from the inference graph's."""
     while name.startswith(PREFIX):
         name = name.removeprefix(PREFIX)
     return name

@@ -155,7 +155,7 @@ class Imported(Layer):
         assert x is not None
         epsilon = node.attributes.get_float("epsilon", 1e-5)
         statistics = [self._weights.get(v) for v in node.inputs[3:] if v is not None]
-        if not (training and self.trainable) or None in statistics:
+        if not (training and self.trainable) or any(s is None for s in statistics):
             if not node.attributes.get_int("training_mode", 0):
                 return None
             return [op.BatchNormalization(x, gamma, beta, mean, variance, epsilon=epsilon), mean, variance][: len(node.outputs)]

@@ -87,3 +87,17 @@ def group_norm(x: Array, scale: Array, bias: Array, *, num_groups: int, epsilon:
     normal = (grouped - grouped.mean(2, keepdims=True)) / np.sqrt(grouped.var(2, keepdims=True) + epsilon)
     along = (-1, *[1] * (x.ndim - 2))
     return normal.reshape(x.shape) * scale.reshape(along) + bias.reshape(along)
+
+
+def max_roi_pool(x: Array, rois: Array, pooled_shape: Sequence[int]) -> Array:
+    """The largest element of each bin of each region, its borders rounded to whole elements."""
+    y = np.zeros((len(rois), x.shape[1], *pooled_shape))
+    for r, (batch, *corners) in enumerate(rois):
+        left, top, right, bottom = (int(np.floor(c + 0.5)) for c in corners)
+        for ph, pw in np.ndindex(*pooled_shape):
+            high, wide = max(bottom - top + 1, 1) / pooled_shape[0], max(right - left + 1, 1) / pooled_shape[1]
+            rows = slice(max(int(np.floor(ph * high)) + top, 0), int(np.ceil((ph + 1) * high)) + top)
+            columns = slice(max(int(np.floor(pw * wide)) + left, 0), int(np.ceil((pw + 1) * wide)) + left)
+            part = x[int(batch), :, rows, columns]
+            y[r, :, ph, pw] = part.max(axis=(1, 2)) if part.size else 0
+    return y

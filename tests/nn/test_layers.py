@@ -101,12 +101,12 @@ def keras_numbers(case: Case, layer: nn.Layer, inputs: list[Any]) -> tuple[list[
     """Keras's outputs, and its gradients by weights and by float inputs, of the sum of all outputs times fixed numbers."""
     theirs = case.make(keras().layers)
     import jax
-    from keras import ops
+    from keras import KerasTensor, ops
 
     keywords = {k: mapped(ops.convert_to_tensor, v) for k, v in case.keywords.items()}
     if "training" in theirs._call_signature.parameters:
         keywords["training"] = case.training
-    theirs(*mapped(ops.convert_to_tensor, inputs), **keywords)
+    theirs(*mapped(lambda a: KerasTensor(a.shape, str(a.dtype)), inputs), **keywords)  # builds it without computing
     theirs.set_weights(in_keras_layout(layer))
     floats = [i for i, a in enumerate(arrays_in(inputs)) if a.dtype == np.float32]
 

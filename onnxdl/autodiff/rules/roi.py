@@ -92,7 +92,7 @@ def _largest_corner(images: Tensor, rows: tuple[Tensor, Tensor, Tensor], columns
         part = op.Einsum(images, a, b, equation="rchw,rpsh,rqtw->rcpqst")
         best = part if best is None else op.Max(best, part)
     counted = op.Unsqueeze(rows[1], [3]) * op.Unsqueeze(columns[1], [2])  # [R, 1, S, T]
-    lowest = op.Unsqueeze((1 - counted) * -1e30, [2])
+    lowest = op.Unsqueeze((1 - counted) * -1e30, [2, 3])
     return op.ReduceMax(best + lowest, [4, 5], keepdims=0)
 
 
