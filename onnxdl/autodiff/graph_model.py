@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 import onnx
 import onnx_ir as ir
@@ -28,7 +28,8 @@ def gradient_model(model: AnyModel, wrt: Sequence[str], of: Sequence[str] | None
     r"""A model that gives the outputs of ``model`` and the gradients :math:`\sum_k \mathrm{seed}_k \cdot \partial y_k / \partial x`.
 
     Its outputs are the original ones, then ``grad/<name>`` for every name in ``wrt``. Each differentiated output that is not
-    a scalar brings an input ``seed/<output>`` of its type and shape; a scalar's seed is 1.
+    a scalar brings an input ``seed/<output>`` of its type and shape; a scalar's seed is 1. Where a name is taken, as in a model
+    that is a gradient already, the prefix stands twice: ``grad/grad/x`` is the second derivative.
 
     Args:
         model: an .onnx file of any producer, or a model in memory, which stays as it is.
@@ -49,10 +50,11 @@ def gradient_model(model: AnyModel, wrt: Sequence[str], of: Sequence[str] | None
         differentiated = _chosen(outputs, of)
         ys = [_float(outputs, name, "output") for name in differentiated]
         xs = [_float(by_name, name, "input or initializer") for name in dict.fromkeys(wrt)]
-        seeds = [_seed(trace, name, y) for name, y in zip(differentiated, ys, strict=True)]
+        taken = {v.name or "" for v in graph.inputs}
+        seeds = [_seed(trace, _free("seed/", name, taken), y) for name, y in zip(differentiated, ys, strict=True)]
         gradients = gradient(ys, xs, seeds)
-        results = {**outputs, **{f"grad/{name}": g for name, g in zip(dict.fromkeys(wrt), gradients, strict=True)}}
-        finished = trace.model(results, source.metadata_props)
+        found = {_free("grad/", name, outputs): g for name, g in zip(dict.fromkeys(wrt), gradients, strict=True)}
+        finished = trace.model({**outputs, **found}, source.metadata_props)
     return ir.to_proto(finished)
 
 
@@ -90,7 +92,14 @@ def _input(value: ir.Value, trace: Trace) -> Tensor:
 
 
 def _seed(trace: Trace, name: str, y: Tensor) -> Tensor | None:
-    return None if dims(y.value) == () else trace.input(f"seed/{name}", y.dtype, y.shape)
+    return None if dims(y.value) == () else trace.input(name, y.dtype, y.shape)
+
+
+def _free(prefix: str, name: str, taken: Container[str]) -> str:
+    name = prefix + name
+    while name in taken:
+        name = prefix + name
+    return name
 
 
 def _there(known: Mapping[ir.Value, Tensor | None], value: ir.Value) -> Tensor:

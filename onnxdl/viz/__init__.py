@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from onnxdl.viz.curves import save_curves
     from onnxdl.viz.picture import draw
     from onnxdl.viz.table import Row, layers_table, print_layers
+    from onnxdl.viz.values import node_values
 
 _HOMES = {
     "Cost": "cost",
@@ -17,11 +18,12 @@ _HOMES = {
     "draw": "picture",
     "layers_table": "table",
     "node_cost": "cost",
+    "node_values": "values",
     "print_layers": "table",
     "save_curves": "curves",
 }
 
-__all__ = ["Cost", "Row", "draw", "layers_table", "node_cost", "print_layers", "save_curves"]
+__all__ = ["Cost", "Row", "draw", "layers_table", "node_cost", "node_values", "print_layers", "save_curves"]
 
 
 def __getattr__(name: str) -> Any:
