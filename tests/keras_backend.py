@@ -19,6 +19,7 @@ def keras() -> Any:
     """The module ``keras`` with its JAX backend."""
     os.environ.setdefault("KERAS_BACKEND", "jax")
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")  # compiles faster
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pytest.importorskip("jax")

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import onnx_ir as ir
 
 from onnxdl.autodiff import registry
 from onnxdl.autodiff.functions import function_body
+from onnxdl.autodiff.sequences import add_sequences, is_sequence
 from onnxdl.autodiff.shapes import ones_like, unbroadcast, zeros_like
 from onnxdl.errors import GradientError
 from onnxdl.graph import op
@@ -145,6 +147,8 @@ def depending(nodes: Iterable[ir.Node], wrt: Iterable[ir.Value]) -> set[ir.Value
 def _total(parts: Sequence[Tensor], x: Tensor) -> Tensor:
     if len(parts) == 1:
         return parts[0]
+    if is_sequence(x):
+        return reduce(add_sequences, parts)
     return op.Add(*parts) if len(parts) == 2 else op.Sum(*parts)
 
 

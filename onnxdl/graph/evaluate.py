@@ -121,7 +121,7 @@ def _graph_proto(wanted: Sequence[ir.Value], nodes: Sequence[ir.Node], leaves: S
     opset = max([DEFAULT_OPSET, *(n.version or 0 for n in nodes if n.domain == "")])
     model = onnx.ModelProto(ir_version=IR_VERSION, opset_import=[onnx.helper.make_opsetid("", opset)])
     for domain in {n.domain for n in nodes if n.domain}:
-        model.opset_import.append(onnx.helper.make_opsetid(domain, 1))
+        model.opset_import.append(onnx.helper.make_opsetid(domain, max(n.version or 1 for n in nodes if n.domain == domain)))
     graph = model.graph
     graph.name = "expression"
     for node in nodes:

@@ -276,6 +276,6 @@ def user_line() -> str | None:
     while frame is not None:
         filename = frame.f_code.co_filename
         if not filename.startswith(_PACKAGE) and not filename.startswith("<frozen"):
-            return f"{Path(filename).name}:{frame.f_lineno}"
+            return f"{os.path.basename(filename)}:{frame.f_lineno}"
         frame = frame.f_back
     return None

@@ -48,11 +48,10 @@ class ConvLSTM(Recurrence):
         self.kernel_initializer, self.recurrent_initializer = kernel_initializer, recurrent_initializer
         self.bias_initializer = forget_bias(bias_initializer) if unit_forget_bias else bias_initializer
 
-    def build(self, input_shape: Any) -> None:
-        sequence = input_shape[0] if isinstance(input_shape, list) else input_shape
-        channels = sequence[2 if self.data_format == "channels_first" else -1]
-        if channels is None or len(sequence) != self.rank + 3:
-            raise ShapeError(f"{type(self).__name__} takes {self.rank + 3} axes and a known number of channels, not {sequence}")
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        channels = input_shape[2 if self.data_format == "channels_first" else -1]
+        if channels is None or len(input_shape) != self.rank + 3:
+            raise ShapeError(f"{type(self).__name__} takes {self.rank + 3} axes and a known number of channels, not {input_shape}")
         width = 4 * self.filters
         self.kernel = self.add_weight(
             name="kernel", shape=(width, channels, *self.kernel_size), initializer=in_keras_layout(self.kernel_initializer, self.rank)

@@ -142,7 +142,7 @@ class Layer(Configurable):
         """Like calling it, without a scope of its own: its layers stand at the top of the graph."""
         token = _training.set(training if training is not None else self._inherited_training())
         try:
-            self._build_once(args)
+            self._build_once(args, kwargs)
             with_context = self._with_context(args, kwargs)
             outputs = self.call(*args, **with_context)
             if self.activity_regularizer is not None:
@@ -172,11 +172,14 @@ class Layer(Configurable):
         context.update((f"{k}_mask", masks_of(v)) for k, v in given.items() if f"{k}_mask" in accepted and f"{k}_mask" not in given)
         return {**kwargs, **context}
 
-    def _build_once(self, args: Sequence[Any]) -> None:
+    def _build_once(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        """Calls ``build`` with the first argument's shape, and ``<argument>_shape`` for those it asks for by name."""
         self._name_children()
         if not self.built:
-            shapes = map_tensors(lambda t: tuple(d if isinstance(d, int) else None for d in t.shape), list(args))
-            self.build(shapes[0] if len(shapes) == 1 else shapes)
+            given = {**dict(zip(inspect.signature(self.call).parameters, args, strict=False)), **kwargs}
+            shapes = {f"{k}_shape": map_tensors(_known_shape, v) for k, v in given.items() if tensors_in(v)}
+            others = list(inspect.signature(self.build).parameters)[1:]
+            self.build(next(iter(shapes.values()), None), **{k: shapes[k] for k in others if k in shapes})
             self.built = True
             self._name_children()
 
@@ -286,6 +289,10 @@ def map_data(tree: Any) -> Any:
     if isinstance(tree, list | tuple):
         return type(tree)(map_data(v) for v in tree)
     return tree
+
+
+def _known_shape(t: Tensor) -> tuple[int | None, ...]:
+    return tuple(d if isinstance(d, int) else None for d in t.shape)
 
 
 def _layers_under(name: str, value: Any) -> Iterator[tuple[str, Layer]]:

@@ -52,8 +52,8 @@ class MultiHeadAttention(Layer):
         self.sliding_window = sliding_window
         self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
 
-    def build(self, input_shape: Any) -> None:
-        rank, features = (len(input_shape[0]), input_shape[0][-1]) if isinstance(input_shape, list) else (len(input_shape), input_shape[-1])
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        rank, features = len(input_shape), input_shape[-1]
         self.query_dense = self._projection("query", rank, 1, [self.num_heads, self.key_dim])
         self.key_dense = self._projection("key", rank, 1, [self.num_key_heads, self.key_dim])
         self.gate_dense = self._projection("gate", rank, 1, [self.num_heads, self.value_dim], "sigmoid") if self.use_gate else None

@@ -101,10 +101,9 @@ class RNN(Recurrence):
         super().__init__(return_sequences, **kwargs)
         self.cell = StackedRNNCells(cell) if isinstance(cell, list | tuple) else cell
 
-    def build(self, input_shape: Any) -> None:
-        sequence = input_shape[0] if isinstance(input_shape, list) else input_shape
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         if not self.cell.built:
-            self.cell.build((sequence[0], *sequence[2:]))
+            self.cell.build((input_shape[0], *input_shape[2:]))
             self.cell.built = True
 
     def run(self, sequences: Tensor, states: list[Any], mask: Tensor | None, training: bool) -> Run:

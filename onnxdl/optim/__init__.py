@@ -23,5 +23,27 @@ _KINDS: tuple[type[Optimizer], ...] = (
 )  # fmt: skip
 NAMES: dict[str, type[Optimizer]] = {kind.__name__.lower(): kind for kind in _KINDS}
 
-__all__ = ["NAMES", "LossScaleOptimizer", "MultiOptimizer", "Optimizer", "Options", "OptimizerMap", "Weight", "get", "schedules"]
-__all__ += [kind.__name__ for kind in _KINDS]
+__all__ = [
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Lamb",
+    "Lion",
+    "LossScaleOptimizer",
+    "MultiOptimizer",
+    "Muon",
+    "NAMES",
+    "Nadam",
+    "Optimizer",
+    "OptimizerMap",
+    "Options",
+    "RMSprop",
+    "SGD",
+    "Weight",
+    "get",
+    "schedules",
+]

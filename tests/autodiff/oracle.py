@@ -83,6 +83,14 @@ class Oracle:
 
     case: Case
 
+    def __str__(self) -> str:
+        return str(self.case)
+
+    @cached_property
+    def gradients(self) -> Arrays:
+        """Our gradients of ``scalar`` with respect to the points, on the dynamic graph."""
+        return self.gradients_in(self.dtype)
+
     @cached_property
     def _forward(self) -> tuple[Forward, type[np.floating[Any]]]:
         if self.case.forward is not None:
@@ -173,19 +181,23 @@ class Oracle:
 
     # ---- ours --------------------------------------------------------------------------------------------------------
 
-    def gradients(self, dtype: Any = None) -> Arrays:
-        """Our gradients of ``scalar`` with respect to the points, on the dynamic graph."""
-        inputs, xs = self._leaves(dtype or self.dtype)
-        seeds = [tensor(s.astype(dtype or self.dtype)) for s in self.seeds]
-        return evaluate(gradient(call(self.case, inputs), xs, seeds))
+    def gradients_in(self, dtype: Any) -> Arrays:
+        """Our gradients in another precision."""
+        inputs, xs = self._leaves(dtype)
+        ys = call(self.case, inputs)
+        return evaluate(gradient(ys, xs, self._seeds_for(ys)))
 
     def second_gradients(self, direction: Sequence[np.ndarray]) -> Arrays:
         """Our gradients, with respect to points and seeds, of the first derivative along a direction of the points."""
         inputs, xs = self._leaves(self.dtype)
-        seeds = [tensor(s.astype(self.dtype)) for s in self.seeds]
-        first = gradient(call(self.case, inputs), xs, seeds)
+        ys = call(self.case, inputs)
+        seeds = self._seeds_for(ys)
+        first = gradient(ys, xs, seeds)
         slopes = [op.ReduceSum(g * d.astype(self.dtype), keepdims=0) for g, d in zip(first, direction, strict=True)]
         return evaluate(gradient(op.Sum(*slopes), [*xs, *seeds]))
+
+    def _seeds_for(self, ys: Sequence[Tensor]) -> list[Tensor]:
+        return [tensor(s.astype(y.dtype)) for y, s in zip(ys, self.seeds, strict=True)]
 
     def _leaves(self, dtype: Any) -> tuple[list[Any], list[Tensor]]:
         inputs = [tensor(x.astype(dtype)) if x is not None and is_float_array(x) else x for x in self.case.inputs]

@@ -215,7 +215,7 @@ ATTENTION = [
     Case(
         lambda L: L.MultiHeadAttention(2, 3, value_dim=4, output_shape=5, use_gate=True, sliding_window=3),
         [(3, 5, 6), (3, 5, 6)],
-        keywords={"use_causal_mask": True},
+        keywords={"use_causal_mask": True, "return_attention_scores": True},
     ),
     Case(lambda L: L.MultiHeadAttention(2, 3, attention_axes=[2]), [(2, 3, 4, 6), (2, 3, 5, 6)]),
     Case(lambda L: L.MultiHeadAttention(2, 3), [(2, 3, 4, 6), (2, 2, 5, 6)]),

@@ -379,3 +379,14 @@ def test_load_names_what_it_cannot_read(tmp_path: Path) -> None:
         load(tmp_path / "model.xyz")
     with pytest.raises(FormatError, match="no such file"):
         load(os.fspath(tmp_path / "absent.onnx"))
+
+
+def test_other_domains_keep_their_version() -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21, "ai.onnx.ml" : 3]> g (float[N, 2] x) => (float[N, 2] y)
+    { s = ai.onnx.ml.Scaler<offset = [1.0, 2.0], scale = [2.0, 4.0]>(x) y = Mul(s, w) }"""
+    layer = layer_of(text, w=np.array([1, -1], np.float32))
+    x = np.array([[3, 3]], np.float32)
+    np.testing.assert_array_equal(layer(x).numpy(), [[4, -4]])
+    model = exported(layer)
+    assert model.graph.opset_imports["ai.onnx.ml"] == 3
+    np.testing.assert_array_equal(run(model, {"x": x})[0], [[4, -4]])

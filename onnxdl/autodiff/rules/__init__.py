@@ -16,7 +16,9 @@ from onnxdl.autodiff.rules import (
     resize,
     roi,
     sampling,
+    sequence,
     shape,
+    signal,
     softmax,
     zero,
 )
@@ -37,7 +39,9 @@ __all__ = [
     "resize",
     "roi",
     "sampling",
+    "sequence",
     "shape",
+    "signal",
     "softmax",
     "zero",
 ]

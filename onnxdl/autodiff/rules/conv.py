@@ -21,8 +21,8 @@ from onnxdl.graph.infer import dims
 from onnxdl.graph.tensor import Tensor
 
 FEW_CHANNELS = 4
-SEPARABLE_SHIFT_CHANNELS = 32
-SEPARABLE_SHIFT_AREA = 256
+SHIFTED_CHANNELS_TIMES_KERNEL = 96
+SHIFTED_AREA = 196
 
 
 @vjp("Conv")
@@ -132,8 +132,8 @@ def weight_gradient(g: Tensor, x: Tensor, window: Window, group: int) -> Tensor:
         return _by_columns(g, x, window, channels, out_channels)
     if not static or channels <= FEW_CHANNELS:
         return _by_convolution(g, x, window, group)
-    area = math.prod(z or 0 for z in spatial(g))
-    if unit and window.rank == 2 and max(window.kernel) <= 3 and channels <= SEPARABLE_SHIFT_CHANNELS and area >= SEPARABLE_SHIFT_AREA:
+    large = math.prod(z or 0 for z in spatial(g)) >= SHIFTED_AREA or channels <= 2 * FEW_CHANNELS
+    if unit and window.rank == 2 and large and channels * max(window.kernel) <= SHIFTED_CHANNELS_TIMES_KERNEL:
         return _by_separable_shifts(g, x, window, channels, out_channels)
     return _by_gather(g, x, window, channels, out_channels)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxdl.autodiff.registry import vjp
 from onnxdl.autodiff.rules.windows import Window, crop_spatial, merged, pad_spatial, scatter_windows, spatial, tap_slices, window_of
-from onnxdl.autodiff.shapes import concat_dims, dim_of, expand_like, reshape_like, static_shape
+from onnxdl.autodiff.shapes import concat_dims, dim_of, expand_like, reshape_like, scatter_back, static_shape
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 
@@ -24,7 +24,7 @@ def max_pool(g: Sequence[Tensor | None], y: Sequence[Tensor], x: Tensor, *, stor
     if pads is None and _tiles(window, x, incoming):
         return _to_first_winner(incoming, y[0], x, window)
     indices = y[1] if len(y) == 2 and not storage_order else op.MaxPool(x, outputs=2, **attributes)[1]
-    return scatter_flat(incoming, indices, x)
+    return scatter_back(incoming, indices, x)
 
 
 def _tiles(window: Window, x: Tensor, g: Tensor) -> bool:
@@ -62,15 +62,6 @@ def _interleave(parts: list[Tensor], kernel: Sequence[int], sizes: Sequence[int]
         groups = [parts[i : i + k] for i in range(0, len(parts), k)]
         parts = [op.Reshape(op.Concat(*(op.Unsqueeze(p, [axis + 3]) for p in group), axis=axis + 3), shape) for group in groups]
     return parts[0]
-
-
-def scatter_flat(g: Tensor, indices: Tensor, x: Tensor) -> Tensor:
-    """Adds ``g`` into zeros of the shape of ``x``, at indices into its flattened elements."""
-    shape = static_shape(x)
-    size: Any = op.Reshape(op.Size(x), [1]) if shape is None else np.array([int(np.prod(shape))], np.int64)
-    zeros = op.Expand(np.zeros(1, g.dtype), size)
-    added = op.ScatterElements(zeros, op.Reshape(indices, [-1]), op.Reshape(g, [-1]), axis=0, reduction="add")
-    return reshape_like(added, x)
 
 
 def gather_flat(x: Tensor, indices: Tensor) -> Tensor:
