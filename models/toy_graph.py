@@ -8,9 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 import onnxdl as ox
-from onnxdl.viz import draw, node_values
 
-X, Y = np.float32(3), np.float32(1)
+X, Y = np.array(3, np.float32), np.array(1, np.float32)
 
 
 def f(x: ox.Tensor, y: ox.Tensor) -> list[ox.Tensor]:
@@ -38,12 +37,12 @@ def picture(path: str) -> None:
         names = ["x", "y", *(str(t.name) for t in inner), "f"]
         gradients = ox.gradient(result, [x, y, *inner, result])
         model = trace.model({"f": result, **{f"grad/{name}": g for name, g in zip(names, gradients, strict=True)}})
-    values = node_values(model, {"x": X, "y": Y})
+    values = ox.viz.node_values(model, {"x": X, "y": Y})
 
     with ox.Trace("toy") as trace:
         x, y = trace.input("x", "float32", []), trace.input("y", "float32", [])
         function = trace.model({"f": f(x, y)[-1]})
-    draw(function, path, {key: values[key] for name in names for key in (name, f"grad/{name}")})
+    ox.viz.draw(function, path, {key: values[key] for name in names for key in (name, f"grad/{name}")})
 
 
 if __name__ == "__main__":

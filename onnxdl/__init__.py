@@ -4,7 +4,7 @@ import onnxdl as ox
 from onnxdl import nn, op, optim
 """
 
-from onnxdl import data, errors, nn, optim
+from onnxdl import data, errors, nn, optim, viz
 from onnxdl.autodiff.check import check_gradient
 from onnxdl.autodiff.custom import custom_gradient, stop_gradient
 from onnxdl.autodiff.gradient import gradient
@@ -69,4 +69,5 @@ __all__ = [
     "set_seed",
     "stop_gradient",
     "tensor",
+    "viz",
 ]

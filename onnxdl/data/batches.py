@@ -6,15 +6,17 @@ batches that it would have seen.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
+from onnxdl.data.lazy import on_disk
+from onnxdl.data.prefetch import prefetched
 from onnxdl.errors import DataError
 
 Arrays = dict[str, np.ndarray]
+_LARGE_BATCH = 1 << 21  # bytes: gathering less than this takes no longer than handing it from thread to thread
 
 
 class Batches(Protocol):
@@ -24,64 +26,69 @@ class Batches(Protocol):
     def steps(self) -> int | None:
         """The number of batches of an epoch, None where it is not known before its end."""
 
+    @property
+    def slow(self) -> bool:
+        """Whether making a batch takes long enough to be done beside the step, on a thread."""
+
     def epoch(self, number: int, start: int = 0) -> Iterator[Arrays]:
         """The batches of an epoch from the batch ``start`` on."""
 
 
 class ArrayBatches:
-    """Batches of arrays in memory, or mapped into it.
+    """Batches of arrays in memory, of memory-mapped ones, or of LazyArrays.
 
     Args:
         arrays: arrays by input name; the first axis of each counts the samples.
         batch_size: samples a batch; the last may be smaller.
         shuffle: whether each epoch has an order of its own.
         seed: decides the orders.
+        dtypes: the element types of the batches by name, where they differ from the arrays'.
+        steps: the number of batches an epoch is cut to.
     """
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], batch_size: int = 32, *, shuffle: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        batch_size: int = 32,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        dtypes: Mapping[str, Any] | None = None,
+        steps: int | None = None,
+    ) -> None:
         lengths = {name: len(a) for name, a in arrays.items()}
         if len(set(lengths.values())) > 1:
             raise DataError(f"the arrays have different numbers of samples: {lengths}")
         if batch_size < 1:
             raise DataError(f"a batch needs at least one sample, not {batch_size}")
-        self.arrays, self.batch_size, self.shuffle, self.seed = dict(arrays), batch_size, shuffle, seed
+        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         self.samples = next(iter(lengths.values()), 0)
         if not self.samples:
             raise DataError("there is no data: the arrays hold no samples")
-
-    @property
-    def steps(self) -> int:
-        return -(-self.samples // self.batch_size)
+        every = -(-self.samples // batch_size)
+        self.steps = every if steps is None else min(steps, every)
+        self._arrays = {name: (a, np.dtype((dtypes or {}).get(name, a.dtype))) for name, a in arrays.items()}
+        size = sum(int(np.prod(a.shape[1:])) * dtype.itemsize for a, dtype in self._arrays.values())
+        self.slow = any(on_disk(a) for a, _ in self._arrays.values()) or size * batch_size > _LARGE_BATCH
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Arrays]:
         order = np.random.default_rng([self.seed, number]).permutation(self.samples) if self.shuffle else None
         for i in range(start, self.steps):
             window = slice(i * self.batch_size, (i + 1) * self.batch_size)
-            yield {name: np.ascontiguousarray(a[window] if order is None else a[order[window]]) for name, a in self.arrays.items()}
+            chosen = window if order is None else order[window]
+            yield {name: np.ascontiguousarray(a[chosen], dtype) for name, (a, dtype) in self._arrays.items()}
 
 
-class IterableBatches:
-    """Batches from any iterable of ``x``, ``(x, y)`` or dicts, such as a DataLoader; a generator serves one epoch.
+def walk(batches: Batches, number: int = 0, start: int = 0) -> Iterator[Arrays]:
+    """The batches of an epoch, each checked to be finite, prefetched where making them takes long."""
+    checked = _finite(batches.epoch(number, start), number, start)
+    return prefetched(checked) if batches.slow else checked
 
-    Args:
-        source: the iterable, walked through anew in each epoch, or a function that returns one.
-        to_arrays: turns what it gives into arrays by input name.
-    """
 
-    def __init__(self, source: Iterable[Any] | Callable[[], Iterable[Any]], to_arrays: Callable[[Any], Arrays]) -> None:
-        self.source, self.to_arrays = source, to_arrays
-
-    @property
-    def steps(self) -> int | None:
-        length = getattr(self.source, "__len__", None)
-        return int(length()) if length is not None else None
-
-    def epoch(self, number: int, start: int = 0) -> Iterator[Arrays]:
-        source = self.source() if callable(self.source) else self.source
-        if number and source is self.source and iter(source) is source:
-            raise DataError("the generator of batches is used up after one epoch; pass a function that makes one, or a list")
-        for item in itertools.islice(source, start, None):
-            yield self.to_arrays(item)
+def _finite(batches: Iterator[Arrays], number: int, start: int) -> Iterator[Arrays]:
+    for i, batch in enumerate(batches, start):
+        check_finite(batch, f"batch {i}, epoch {number + 1}")
+        yield batch
 
 
 def check_finite(arrays: Mapping[str, np.ndarray], where: str) -> None:

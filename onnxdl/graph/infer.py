@@ -249,7 +249,18 @@ def _infer_scan(node: ir.Node) -> None:
             _copy_type(inner, output, ir.Shape(shape))
 
 
-_CONTROL_FLOW: dict[str, Callable[[ir.Node], None]] = {"If": _infer_if, "Loop": _infer_loop, "Scan": _infer_scan}
+def _infer_sequence_map(node: ir.Node) -> None:
+    for output, inner in zip(node.outputs, _body(node, "body").outputs, strict=True):
+        if inner.type is not None:
+            output.type = ir.SequenceType(inner.type)
+
+
+_CONTROL_FLOW: dict[str, Callable[[ir.Node], None]] = {
+    "If": _infer_if,
+    "Loop": _infer_loop,
+    "Scan": _infer_scan,
+    "SequenceMap": _infer_sequence_map,
+}
 
 
 __all__ = ["Content", "Dim", "content", "describe", "dims", "infer", "schema_of", "type_proto"]

@@ -16,14 +16,15 @@ import onnx_ir as ir
 
 from onnxdl.autodiff.gradient import Reverse, depending
 from onnxdl.autodiff.registry import vjp_node
+from onnxdl.autodiff.rules.bodies import body_gradients, inline, live_floats
 from onnxdl.autodiff.shapes import zeros_like
 from onnxdl.errors import GradientError
 from onnxdl.graph import op
 from onnxdl.graph.dtypes import is_float
 from onnxdl.graph.infer import content, describe
 from onnxdl.graph.tensor import Tensor, as_tensor
-from onnxdl.graph.trace import Trace, current_trace
-from onnxdl.graph.walk import captured, copy_nodes
+from onnxdl.graph.trace import Trace
+from onnxdl.graph.walk import captured
 
 Pairs = Iterable[tuple[ir.Value | None, Tensor | None]]
 
@@ -31,7 +32,7 @@ Pairs = Iterable[tuple[ir.Value | None, Tensor | None]]
 @vjp_node("If")
 def if_(node: ir.Node, g: Sequence[Tensor | None], reverse: Reverse) -> Pairs:
     branches = [node.attributes[name].as_graph() for name in ("then_branch", "else_branch")]
-    around = _live(dict.fromkeys(v for branch in branches for v in captured(branch)), reverse)
+    around = live_floats(dict.fromkeys(v for branch in branches for v in captured(branch)), reverse)
     if not around:
         return []
     condition = node.inputs[0]
@@ -40,8 +41,8 @@ def if_(node: ir.Node, g: Sequence[Tensor | None], reverse: Reverse) -> Pairs:
 
     def backward(branch: ir.Graph) -> Any:
         def body() -> list[Tensor]:
-            ys = _inline(branch, [], reverse.trace)
-            found = _body_gradients(ys, g, xs, reverse)
+            ys = inline(branch, [], reverse.trace)
+            found = body_gradients(ys, g, xs, reverse)
             return [zeros_like(x) if d is None else d for d, x in zip(found, xs, strict=True)]
 
         return body
@@ -71,7 +72,7 @@ def scan(node: ir.Node, g: Sequence[Tensor | None], reverse: Reverse) -> Pairs:
     if missing:
 
         def again(*args: Tensor) -> list[Tensor]:
-            return [*_inline(body, args, reverse.trace)[:n], *(args[i] for i in missing)]
+            return [*inline(body, args, reverse.trace)[:n], *(args[i] for i in missing)]
 
         results = op.Scan(*states, *slices, body=again, num_scan_inputs=n_scanned, scan_input_directions=in_ways)
         for i, s in zip(missing, results[n:], strict=True):
@@ -112,7 +113,7 @@ def loop(node: ir.Node, g: Sequence[Tensor | None], reverse: Reverse) -> Pairs:
     missing = [i for i, s in enumerate(saved) if s is None]
 
     def again(i: Tensor, going: Tensor, *args: Tensor) -> list[Tensor]:
-        return [*_inline(body, (i, going, *args), reverse.trace)[: n + 1], i, *(args[k] for k in missing)]
+        return [*inline(body, (i, going, *args), reverse.trace)[: n + 1], i, *(args[k] for k in missing)]
 
     if missing or not emitted:
         results = op.Loop(limit, condition, *initial, body=again)
@@ -165,15 +166,15 @@ class Turns:
     def results(self, states: Sequence[Tensor], slices: Sequence[Tensor], outside: Trace | None) -> list[Tensor]:
         """One turn, computed again: the states after it, and its scan outputs."""
         if not self.is_loop:
-            return _inline(self.body, [*states, *slices], outside)
-        return _inline(self.body, [slices[0], as_tensor(np.array(True)), *states], outside)[1:]
+            return inline(self.body, [*states, *slices], outside)
+        return inline(self.body, [slices[0], as_tensor(np.array(True)), *states], outside)[1:]
 
 
 def _backwards(turns: Turns, inputs: Sequence[ir.Value | None], reverse: Reverse) -> list[tuple[ir.Value | None, Tensor | None]]:
     """One Scan over the turns, the last one first."""
     n = len(turns.before)
     first_in, first_out = (2, 1) if turns.is_loop else (0, 0)
-    around = _live(captured(turns.body), reverse)
+    around = live_floats(captured(turns.body), reverse)
     scanned = [] if turns.is_loop else inputs[n:]
     live_slices = [k for k, v in enumerate(scanned) if v in reverse.live and v is not None and is_float(v.dtype)]
     sources = [*around, *(turns.body.inputs[n + k] for k in live_slices)]
@@ -196,7 +197,7 @@ def _backwards(turns: Turns, inputs: Sequence[ir.Value | None], reverse: Reverse
             seeds[i] = d
         seeds += [None if t is None else next(arrived) for t, _ in turns.incoming]
         wrt = [*(states[i] for i in live_states), *weights, *(slices[k] for k in live_slices)]
-        found = _body_gradients(ys, seeds, wrt, reverse)
+        found = body_gradients(ys, seeds, wrt, reverse)
         parts = iter(found)
         before = [next(parts) for _ in live_states]
         added = [next(parts) for _ in weights]
@@ -226,10 +227,6 @@ def _backwards(turns: Turns, inputs: Sequence[ir.Value | None], reverse: Reverse
     return pairs + [(v, dslices.get(k)) for k, v in enumerate(scanned)]
 
 
-def _live(values: Iterable[ir.Value], reverse: Reverse) -> list[ir.Value]:
-    return [v for v in values if v in reverse.live and is_float(v.dtype)]
-
-
 def _live_states(body: ir.Graph, initial: Sequence[bool], sources: Sequence[ir.Value], first_in: int, first_out: int) -> list[int]:
     """The states that change with what is differentiated, in any turn."""
     floats = [i for i in range(len(initial)) if is_float(body.inputs[first_in + i].dtype)]
@@ -240,22 +237,6 @@ def _live_states(body: ir.Graph, initial: Sequence[bool], sources: Sequence[ir.V
         if grown == live:
             return live
         live = grown
-
-
-def _body_gradients(ys: Sequence[Tensor], seeds: Sequence[Tensor | None], wrt: Sequence[Tensor], reverse: Reverse) -> list[Tensor | None]:
-    reached = [(y, s) for y, s in zip(ys, seeds, strict=True) if s is not None]
-    return reverse.within(current_trace()).gradients([y for y, _ in reached], [s for _, s in reached], wrt)
-
-
-def _inline(body: ir.Graph, arguments: Sequence[Tensor], outside: Trace | None) -> list[Tensor]:
-    """The outputs of a body computed in the current trace."""
-    known: dict[ir.Value, Tensor | None] = {v: Tensor(v, outside) for v in captured(body)}
-    known.update(zip(body.inputs, arguments, strict=True))
-    for value in body.initializers.values():
-        if value not in known and value.const_value is not None:
-            known[value] = as_tensor(value.const_value.numpy())
-    copy_nodes(body, known, current_trace())
-    return [t for v in body.outputs if (t := known[v]) is not None]
 
 
 def _states_before(

@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxdl.autodiff.registry import vjp
 from onnxdl.autodiff.rules.windows import Window, crop_spatial, merged, pad_spatial, scatter_windows, spatial, tap_slices, window_of
-from onnxdl.autodiff.shapes import concat_dims, dim_of, expand_like, reshape_like, scatter_back, static_shape
+from onnxdl.autodiff.shapes import concat_dims, dim_of, expand_like, reshape_like, scatter_back
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
-from onnxdl.autodiff.registry import vjp
+from onnxdl.autodiff.gradient import Reverse
+from onnxdl.autodiff.registry import vjp, vjp_node
+from onnxdl.autodiff.rules.bodies import body_gradients, inline, live_floats
 from onnxdl.autodiff.sequences import is_sequence, map_sequence, zero_sequence
 from onnxdl.autodiff.shapes import zeros_like
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
+from onnxdl.graph.walk import captured
 
 
 @vjp("SequenceConstruct")
@@ -53,6 +58,34 @@ def concat_from_sequence(g: Tensor, y: Tensor, sequence: Tensor, *, axis: int, n
         return op.SplitToSequence(g, axis=axis, keepdims=0)
     sizes = map_sequence(lambda x: op.Gather(op.Shape(x), np.array([axis], np.int64)), sequence)
     return op.SplitToSequence(g, op.ConcatFromSequence(sizes, axis=0), axis=axis)
+
+
+@vjp_node("SequenceMap")
+def sequence_map(node: ir.Node, g: Sequence[Tensor | None], reverse: Reverse) -> Any:
+    """Element by element; what the body takes from around it, or as a whole, gets the sum over the elements."""
+    body = node.attributes["body"].as_graph()
+    inputs = [Tensor(v, reverse.trace) for v in node.inputs if v is not None]
+    mapped = [k for k, t in enumerate(inputs) if is_sequence(t)]
+    wanted = [k for k, t in enumerate(inputs) if t.value in reverse.live]
+    around = [Tensor(v, reverse.trace) for v in live_floats(captured(body), reverse)]
+    incoming = [t for t in g if t is not None]
+    reached: list[bool] = []
+
+    def backward(*elements: Tensor) -> list[Tensor]:
+        given, arrived = dict(zip(mapped, elements, strict=False)), iter(elements[len(mapped) :])
+        arguments = [given.get(k, t) for k, t in enumerate(inputs)]
+        seeds = [None if t is None else next(arrived) for t in g]
+        wrt = [*(arguments[k] for k in wanted), *around]
+        found = body_gradients(inline(body, arguments, reverse.trace), seeds, wrt, reverse)
+        reached[:] = [d is not None for d in found]
+        return [zeros_like(x) if d is None else d for d, x in zip(found, wrt, strict=True)]
+
+    n = len(wanted) + len(around)
+    results = map_sequence(backward, *(inputs[k] for k in mapped), *incoming, outputs=n)
+    found = [r if there else None for r, there in zip(results if n > 1 else [results], reached, strict=True)]
+    for k, t in enumerate([*(inputs[k] for k in wanted), *around]):
+        d = found[k]
+        yield t.value, d if d is None or is_sequence(t) else op.ReduceSum(op.ConcatFromSequence(d, axis=0, new_axis=1), [0], keepdims=0)
 
 
 @vjp("Optional")

@@ -16,7 +16,15 @@ from onnxdl.graph.tensor import Tensor
 
 @vjp("DFT")
 def dft(
-    g: Tensor, y: Tensor, x: Tensor, length: Tensor | None = None, axis: Tensor | None = None, *, inverse: int, onesided: int, **attributes: Any
+    g: Tensor,
+    y: Tensor,
+    x: Tensor,
+    length: Tensor | None = None,
+    axis: Tensor | None = None,
+    *,
+    inverse: int,
+    onesided: int,
+    **attributes: Any,
 ) -> Any:
     if inverse and onesided:
         raise GradientError("the gradient of an inverse one-sided DFT is not known; write it as the whole inverse transform")

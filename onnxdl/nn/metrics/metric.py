@@ -1,0 +1,96 @@
+"""Metric: what a program accumulates across batches, and the value that follows from it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from onnxdl.errors import GraphError
+from onnxdl.graph import op
+from onnxdl.graph.tensor import Tensor
+from onnxdl.names import snake_case
+from onnxdl.nn.config import Configurable
+from onnxdl.nn.losses.loss import aligned
+
+Slots = Mapping[str, tuple[int, ...]]
+
+
+class Metric(Configurable):
+    """What training reports beside the loss; write your own by ``slots``, ``update`` and ``result``.
+
+    Args:
+        name: its name in logs; by default the class's in snake case.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name or snake_case(type(self).__name__)
+
+    def slots(self) -> Slots:
+        """The shapes of what is accumulated, by name; all start at zero, float32. Asked for after the first ``update``."""
+        raise GraphError(f"{type(self).__name__} does not define slots()")
+
+    def update(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Mapping[str, Tensor]:
+        """What a batch adds to each slot."""
+        raise GraphError(f"{type(self).__name__} does not define update()")
+
+    def result(self, **slots: Tensor) -> Tensor:
+        """The metric's value from what was accumulated."""
+        raise GraphError(f"{type(self).__name__} does not define result()")
+
+
+class MeanMetric(Metric):
+    """The weighted mean of ``values``, one number for each sample, over all samples."""
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """One number, or several, for each sample."""
+        raise GraphError(f"{type(self).__name__} does not define values()")
+
+    def slots(self) -> Slots:
+        return {"total": (), "count": ()}
+
+    def update(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Mapping[str, Tensor]:
+        found = self.values(y_true, y_pred)
+        values = op.Cast(found, to="float32")
+        # counting a tensor of ones keeps the count on the device, where Shape would leave it
+        weight = op.Cast(op.Equal(values, values), to="float32")
+        for factor in (sample_weight, y_pred.mask, found.mask):
+            if factor is not None:
+                weight = weight * aligned(op.Cast(factor, to="float32"), values)
+        weighted = any(factor is not None for factor in (sample_weight, y_pred.mask, found.mask))
+        return {"total": op.ReduceSum(values * weight if weighted else values, keepdims=0), "count": op.ReduceSum(weight, keepdims=0)}
+
+    def result(self, **slots: Tensor) -> Tensor:
+        return no_nan(slots["total"], slots["count"])
+
+
+class MeanMetricWrapper(MeanMetric):
+    """The mean of a function ``(y_true, y_pred, **options) -> one number a sample`` over all samples."""
+
+    def __init__(self, fn: Callable[..., Tensor], name: str | None = None, **options: Any) -> None:
+        super().__init__(name or fn.__name__)
+        self.function, self.options = fn, options
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return self.function(y_true, y_pred, **self.options)
+
+
+class NamedMetric(MeanMetricWrapper):
+    """One of this package's functions as a class: it is made with the function's options and a name."""
+
+    fn: Callable[..., Tensor]
+
+    def __init__(self, *args: Any, name: str | None = None, **options: Any) -> None:
+        function = type(self).fn
+        bound = inspect.signature(function).bind(None, None, *args, **options)
+        super().__init__(function, name or snake_case(type(self).__name__), **dict(list(bound.arguments.items())[2:]))
+
+    def get_config(self) -> dict[str, Any]:
+        """The options and the name."""
+        return {**self.options, "name": self.name}
+
+
+def no_nan(a: Tensor, b: Tensor) -> Tensor:
+    """a / b, 0 where b is 0."""
+    none = op.Equal(b, 0.0)
+    return op.Where(none, 0.0, a / op.Where(none, 1.0, b))
