@@ -4,12 +4,13 @@ import onnxdl as ox
 from onnxdl import nn, op, optim
 """
 
-from onnxdl import data, errors, nn, optim, viz
+from onnxdl import callbacks, data, errors, nn, optim, viz
 from onnxdl.autodiff.check import check_gradient
 from onnxdl.autodiff.custom import custom_gradient, stop_gradient
 from onnxdl.autodiff.gradient import gradient
 from onnxdl.autodiff.graph_model import gradient_model
 from onnxdl.autodiff.higher import hvp, jvp
+from onnxdl.callbacks import Callback, EarlyStopping
 from onnxdl.errors import (
     ConversionError,
     DataError,
@@ -28,7 +29,6 @@ from onnxdl.graph.tensor import Tensor, tensor
 from onnxdl.graph.trace import Trace
 from onnxdl.io.checkpoint import load_checkpoint, save_checkpoint
 from onnxdl.nn.symbolic import Input
-from onnxdl.train.callbacks import Callback, EarlyStopping
 from onnxdl.train.load import load
 from onnxdl.train.model import Model
 from onnxdl.train.sequential import Sequential
@@ -50,6 +50,7 @@ __all__ = [
     "Tensor",
     "Trace",
     "TrainingError",
+    "callbacks",
     "check_gradient",
     "custom_gradient",
     "data",

@@ -9,20 +9,29 @@ import numpy as np
 
 from onnxdl.autodiff.gradient import gradient
 from onnxdl.errors import GradientError
+from onnxdl.graph.dtypes import DTypeLike, to_numpy
 from onnxdl.graph.evaluate import evaluate
 from onnxdl.graph.tensor import Tensor, tensor
 
 
-def check_gradient(f: Callable[..., Any], *arrays: Any, eps: float = 1e-6, rtol: float = 1e-5, atol: float = 1e-7) -> float:
-    r"""Compares the gradient of ``f`` with :math:`(f(x + \epsilon) - f(x - \epsilon)) / 2\epsilon`, element by element, in float64.
+def check_gradient(
+    f: Callable[..., Any],
+    *arrays: Any,
+    dtype: DTypeLike = "float64",
+    eps: float | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+) -> float:
+    r"""Compares the gradient of ``f`` with :math:`(f(x + \epsilon) - f(x - \epsilon)) / 2\epsilon`, element by element.
 
     Args:
         f: a function of tensors that returns a tensor, or several; where they are not scalars, a fixed random weighting
             of their elements is differentiated.
-        arrays: the point. Float arrays are varied, in float64; others are passed as they are.
-        eps: half the distance of the two points.
-        rtol: how far the two may lie apart, relative to the larger of them.
-        atol: what may lie between them besides.
+        arrays: the point. Float arrays are varied; others are passed as they are.
+        dtype: float64, or float32 for operators that ONNX Runtime does not compute in float64, convolutions above all.
+        eps: half the distance of the two points; by default 1e-6, or 1e-2 in float32.
+        rtol: how far the two may lie apart, relative to the larger of them; by default 1e-5, or 1e-2 in float32.
+        atol: what may lie between them besides; by default 1e-7, or 1e-3 in float32.
 
     Returns:
         The largest relative error found, differences below ``atol`` aside.
@@ -31,17 +40,20 @@ def check_gradient(f: Callable[..., Any], *arrays: Any, eps: float = 1e-6, rtol:
         GradientError: an element disagrees; the message names the one that does most.
     """
     points = [np.asarray(a) for a in arrays]
-    points = [p.astype(np.float64) if p.dtype.kind == "f" else p for p in points]
+    precision = to_numpy(dtype)
+    defaults = (1e-6, 1e-5, 1e-7) if precision == np.float64 else (1e-2, 1e-2, 1e-3)
+    eps, rtol, atol = (d if given is None else given for given, d in zip((eps, rtol, atol), defaults, strict=True))
+    points = [p.astype(precision) if p.dtype.kind == "f" else p for p in points]
     leaves = [tensor(p) for p in points]
     varied = [i for i, p in enumerate(points) if p.dtype.kind == "f"]
     ys = _tensors(f(*leaves))
     rng = np.random.default_rng(0)
-    weights = [rng.uniform(0.5, 1.5, y.shape) for y in evaluate(ys)]
+    weights = [rng.uniform(0.5, 1.5, y.shape).astype(y.dtype) for y in evaluate(ys)]
     ours = evaluate(gradient(ys, [leaves[i] for i in varied], [tensor(w) for w in weights]))
 
     def value(i: int, shifted: np.ndarray) -> float:
         moved = [tensor(shifted if j == i else p) for j, p in enumerate(points)]
-        return sum(float(np.vdot(w, y)) for w, y in zip(weights, evaluate(_tensors(f(*moved))), strict=True))
+        return sum(float(np.vdot(w.astype(np.float64), y)) for w, y in zip(weights, evaluate(_tensors(f(*moved))), strict=True))
 
     worst, largest = None, 0.0
     for i, g in zip(varied, ours, strict=True):

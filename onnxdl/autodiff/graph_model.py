@@ -92,7 +92,7 @@ def _input(value: ir.Value, trace: Trace) -> Tensor:
 
 
 def _seed(trace: Trace, name: str, y: Tensor) -> Tensor | None:
-    return None if dims(y.value) == () else trace.input(name, y.dtype, y.shape)
+    return None if dims(y.value) == () else trace.input(name, y.dtype, dims(y.value))
 
 
 def _free(prefix: str, name: str, taken: Container[str]) -> str:

@@ -195,3 +195,20 @@ def count_of(sizes: Tensor | np.ndarray, like: Tensor) -> Tensor:
     """The product of run-time sizes as a float scalar of the type of ``like``."""
     wide = np.float64 if like.dtype == np.float64 else np.float32
     return op.ReduceSum(op.Expand(np.array(1, wide), sizes), keepdims=0).astype(like.dtype)
+
+
+def whole_pads(pads: Tensor | np.ndarray, axes: Tensor | Sequence[int], rank: int) -> Tensor | np.ndarray:
+    """Padding of some axes as padding of all, for a Pad without axes: ONNX Runtime 1.31 moves one with axes past a Transpose wrongly."""
+    if isinstance(axes, Tensor):
+        places = op.Mod(op.Cast(axes, to=np.int64), np.array([rank], np.int64))
+        zeros = np.zeros(2 * rank, np.int64)
+        scattered: Tensor = op.ScatterElements(zeros, op.Concat(places, places + rank, axis=0), pads, axis=0)
+        return scattered
+    k = len(axes)
+    where = {axis % rank: i for i, axis in enumerate(axes)}
+    index = np.array([where[i] + end if i in where else 2 * k for end in (0, k) for i in range(rank)])  # 2k: the zero at the end
+    if not isinstance(pads, Tensor):
+        known: np.ndarray = np.append(pads, 0)[index]
+        return known
+    whole: Tensor = op.Gather(op.Concat(pads, np.zeros(1, np.int64), axis=0), index)
+    return whole

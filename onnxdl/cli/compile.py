@@ -16,6 +16,14 @@ def compile_model(model: Model, loss: str | None, optimizer: str | None, learnin
     if learning_rate is not None:
         chosen.learning_rate = learning_rate
     if loss is None and before is not None:
-        model.compile(chosen, before.loss, before.metrics, device=device)
+        model.compile(
+            chosen,
+            before.loss,
+            before.metrics,
+            before.loss_weights,
+            before.weighted_metrics,
+            mixed_precision=before.mixed_precision,
+            device=device,
+        )
     else:
         model.compile(chosen, loss, ["accuracy"] if "crossentropy" in (loss or "") else None, device=device)

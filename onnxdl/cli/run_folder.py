@@ -7,13 +7,17 @@ import platform
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from onnxdl.cli.info import PACKAGES, installed_version
 from onnxdl.errors import TrainingError
 from onnxdl.train.callbacks import History
-from onnxdl.train.fit import CHECKPOINT
+from onnxdl.train.resume import CHECKPOINT
 from onnxdl.train.model import Model
+
+RECORD = "run.json"
 
 
 class RunFolder:
@@ -30,7 +34,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         if resume and not (self.path / CHECKPOINT).exists():
             raise TrainingError(f"{self.path} holds no checkpoint to resume; run without --resume, or name the folder with --output")
-        if not resume and (self.path / CHECKPOINT).exists():
+        if not resume and ((self.path / CHECKPOINT).exists() or (self.path / RECORD).exists()):
             self._set_aside()
         self._write_run()
 
@@ -50,9 +54,13 @@ class RunFolder:
         (self.path / "history.json").write_text(json.dumps({"epoch": history.epoch, **history.history}, indent=1))
         if installed_version("matplotlib") is not None:
             save_curves(history.history, self.path / "curves.png")
-        self._write_run(seconds=round(time.time() - self.began, 3))
+        self.record({})
 
-    def _write_run(self, **results: float) -> None:
+    def record(self, results: Mapping[str, float]) -> None:
+        """Writes down how long the run took, and its results."""
+        self._write_run(seconds=round(time.time() - self.began, 3), **({"results": dict(results)} if results else {}))
+
+    def _write_run(self, **results: Any) -> None:
         run = {
             "command": shlex.join(["onnxdl", *sys.argv[1:]]),
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.began)),
@@ -61,4 +69,4 @@ class RunFolder:
             "versions": {name: version for name in PACKAGES if (version := installed_version(name)) is not None},
             **results,
         }
-        (self.path / "run.json").write_text(json.dumps(run, indent=1))
+        (self.path / RECORD).write_text(json.dumps(run, indent=1))

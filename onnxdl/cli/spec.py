@@ -1,7 +1,9 @@
 """SPEC: a gallery name, a .py file of the user's, or any .onnx file, as something to build and train.
 
 A .py file, like a gallery file, defines ``build()``, which returns a compiled Model, and may define ``data(path)``, which
-returns ``(x, y), (x_test, y_test)``, and the numbers ``EPOCHS`` and ``BATCH_SIZE``.
+returns ``(x, y), (x_test, y_test)``, and the numbers ``EPOCHS`` and ``BATCH_SIZE``. Where training is no plain ``fit`` (two
+models in turn, several runs compared, pictures), it defines ``main(folder)`` instead, or ``main(folder, epochs)``, which
+does all of it, writes what it makes into the folder, a Path, and returns its results, numbers by name.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 import sys
 from pathlib import Path
@@ -51,6 +54,20 @@ class Spec:
         if not isinstance(model, Model):
             raise TrainingError(f"{self.name}: build() returned {type(model).__name__}, but must return an ox.Model")
         return model
+
+    @property
+    def has_main(self) -> bool:
+        """Whether it runs its training itself."""
+        return hasattr(self.module, "main")
+
+    def main(self, folder: Path, epochs: int | None) -> dict[str, float]:
+        """Runs its training; returns the results."""
+        arguments: list[Any] = [folder]
+        if len(inspect.signature(self.module.main).parameters) > 1:  # type: ignore[union-attr]
+            arguments.append(epochs or self.epochs)
+        elif epochs is not None:
+            raise TrainingError(f"{self.name} has no epochs; leave out --epochs")
+        return dict(self._call("main", *arguments) or {})
 
     def data(self, path: str | None) -> Any:
         """Training and test data: ``(x, y), (x_test, y_test)``; ``(x, y), None`` from a plain data file."""

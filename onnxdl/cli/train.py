@@ -43,11 +43,22 @@ def command(
     from onnxdl.cli.compile import compile_model
     from onnxdl.cli.run_folder import RunFolder
     from onnxdl.cli.spec import resolve
+    from onnxdl.errors import TrainingError
     from onnxdl.graph.random import set_seed
 
     set_seed(seed)
     chosen = resolve(spec)
     folder = RunFolder(output or Path("runs") / chosen.name)
+    if chosen.has_main:
+        options = {"data": data, "batch-size": batch_size, "loss": loss, "optimizer": optimizer, "learning-rate": learning_rate}
+        given = [f"--{name}" for name, value in options.items() if value is not None] + ["--resume"] * resume
+        if given:
+            raise TrainingError(f"{chosen.name} trains in a way of its own and takes no {', '.join(given)}")
+        folder.begin(resume)
+        results = chosen.main(folder.path, epochs)
+        folder.record(results)
+        click.echo(f"{folder.path}: " + "  ".join(f"{name} {value:.4g}" for name, value in results.items()))
+        return
     folder.begin(resume)
     model = chosen.build()
     compile_model(model, loss, optimizer, learning_rate, device)

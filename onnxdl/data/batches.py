@@ -6,7 +6,7 @@ batches that it would have seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ from onnxdl.data.prefetch import prefetched
 from onnxdl.errors import DataError
 
 Arrays = dict[str, np.ndarray]
-_LARGE_BATCH = 1 << 21  # bytes: gathering less than this takes no longer than handing it from thread to thread
+_LARGE_BATCH = 1 << 20  # bytes: gathering less than this takes no longer than handing it from thread to thread
 
 
 class Batches(Protocol):
@@ -43,7 +43,7 @@ class ArrayBatches:
         shuffle: whether each epoch has an order of its own.
         seed: decides the orders.
         dtypes: the element types of the batches by name, where they differ from the arrays'.
-        steps: the number of batches an epoch is cut to.
+        steps: the number of batches of an epoch, where it is not all of them; the next epoch goes on from there.
     """
 
     def __init__(
@@ -65,27 +65,30 @@ class ArrayBatches:
         self.samples = next(iter(lengths.values()), 0)
         if not self.samples:
             raise DataError("there is no data: the arrays hold no samples")
-        every = -(-self.samples // batch_size)
-        self.steps = every if steps is None else min(steps, every)
+        self._every = -(-self.samples // batch_size)
+        self.steps = self._every if steps is None else steps
         self._arrays = {name: (a, np.dtype((dtypes or {}).get(name, a.dtype))) for name, a in arrays.items()}
         size = sum(int(np.prod(a.shape[1:])) * dtype.itemsize for a, dtype in self._arrays.values())
         self.slow = any(on_disk(a) for a, _ in self._arrays.values()) or size * batch_size > _LARGE_BATCH
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Arrays]:
-        order = np.random.default_rng([self.seed, number]).permutation(self.samples) if self.shuffle else None
-        for i in range(start, self.steps):
+        order, ordered = None, -1
+        for step in range(number * self.steps + start, (number + 1) * self.steps):
+            round_, i = divmod(step, self._every)
+            if self.shuffle and ordered != round_:
+                order, ordered = np.random.default_rng([self.seed, round_]).permutation(self.samples), round_
             window = slice(i * self.batch_size, (i + 1) * self.batch_size)
             chosen = window if order is None else order[window]
             yield {name: np.ascontiguousarray(a[chosen], dtype) for name, (a, dtype) in self._arrays.items()}
 
 
-def walk(batches: Batches, number: int = 0, start: int = 0) -> Iterator[Arrays]:
+def walk(batches: Batches, number: int = 0, start: int = 0) -> Generator[Arrays, None, None]:
     """The batches of an epoch, each checked to be finite, prefetched where making them takes long."""
     checked = _finite(batches.epoch(number, start), number, start)
     return prefetched(checked) if batches.slow else checked
 
 
-def _finite(batches: Iterator[Arrays], number: int, start: int) -> Iterator[Arrays]:
+def _finite(batches: Iterator[Arrays], number: int, start: int) -> Generator[Arrays, None, None]:
     for i, batch in enumerate(batches, start):
         check_finite(batch, f"batch {i}, epoch {number + 1}")
         yield batch

@@ -1,23 +1,29 @@
-"""Data files: .npz, .npy and .csv as arrays."""
+"""Data files and folders as arrays."""
 
 from __future__ import annotations
 
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from onnxdl.data.cifar import read_cifar
+from onnxdl.data.idx import read_idx, read_mnist
+from onnxdl.data.images import read_images
 from onnxdl.errors import DataError, FormatError
 
 Path_ = str | os.PathLike[str]
 
 
-def read_data(path: Path_) -> tuple[np.ndarray | dict[str, np.ndarray], np.ndarray | None]:
-    """Inputs and targets of a data file.
+def read_data(path: Path_) -> tuple[Any, np.ndarray | None]:
+    """Inputs and targets of a data file or folder.
 
-    ``.npz`` holds ``x`` and, for training, ``y``; other names are inputs of those names. ``.npy`` holds inputs only.
-    ``.csv`` has a header line; its last column is the target where it is called y, label, class or target.
+    ``.npz`` holds ``x`` and, for training, ``y``; other names are inputs of those names. ``.npy`` holds inputs only and is
+    memory-mapped. ``.csv`` has a header line; its last column is the target where it is called y, label, class or target.
+    IDX files (``-ubyte``, ``.idx``, ``.gz``) hold inputs only. A folder holds .npy files, named as the arrays of an .npz are and
+    memory-mapped; the training files of MNIST or CIFAR; or images in one sub-folder a class.
 
     Raises:
         FormatError: the file is missing, damaged or of another kind.
@@ -25,26 +31,44 @@ def read_data(path: Path_) -> tuple[np.ndarray | dict[str, np.ndarray], np.ndarr
     file = Path(path)
     if not file.exists():
         raise FormatError(f"{file}: no such data file")
+    if file.is_dir():
+        return _read_folder(file)
+    if file.suffix in (".idx", ".gz") or file.name.endswith("ubyte"):
+        return read_idx(file), None
     readers = {".npz": _read_npz, ".npy": _read_npy, ".csv": _read_csv}
     if file.suffix not in readers:
-        raise FormatError(f"{file}: unknown kind of data file; use {', '.join(readers)}")
+        raise FormatError(f"{file}: unknown kind of data file; use {', '.join(readers)}, an IDX file or a folder")
     try:
         return readers[file.suffix](file)
     except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
         raise FormatError(f"{file}: not a readable {file.suffix} file: {error}") from error
 
 
-def _read_npz(file: Path) -> tuple[np.ndarray | dict[str, np.ndarray], np.ndarray | None]:
-    with np.load(file, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+def _read_folder(folder: Path) -> tuple[Any, np.ndarray | None]:
+    if arrays := {file.stem: _read_npy(file)[0] for file in sorted(folder.glob("*.npy"))}:
+        return _inputs_and_targets(arrays, folder)
+    if list(folder.glob("train-images*")):
+        return read_mnist(folder)[0]
+    if list(folder.glob("*.bin")):
+        return read_cifar(folder)[0]
+    images = read_images(folder)
+    return images.x, images.y
+
+
+def _inputs_and_targets(arrays: dict[str, np.ndarray], where: Path) -> tuple[Any, np.ndarray | None]:
     y = arrays.pop("y", None)
     if not arrays:
-        raise DataError(f"{file} holds no inputs; store them as x")
+        raise DataError(f"{where} holds no inputs; store them as x")
     return (arrays["x"] if list(arrays) == ["x"] else arrays), y
 
 
+def _read_npz(file: Path) -> tuple[Any, np.ndarray | None]:
+    with np.load(file, allow_pickle=False) as archive:
+        return _inputs_and_targets({name: archive[name] for name in archive.files}, file)
+
+
 def _read_npy(file: Path) -> tuple[np.ndarray, None]:
-    return np.load(file, allow_pickle=False), None
+    return np.load(file, mmap_mode="r", allow_pickle=False), None
 
 
 def _read_csv(file: Path) -> tuple[np.ndarray, np.ndarray | None]:

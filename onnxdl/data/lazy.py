@@ -69,6 +69,16 @@ def rows(array: np.ndarray | LazyArray, places: np.ndarray) -> np.ndarray:
     return cast(np.ndarray, Rows(array, places)) if on_disk(array) else np.asarray(array[places])
 
 
+def window_of(array: Any, window: slice) -> np.ndarray:
+    """The samples of a slice; of a LazyArray, a LazyArray of them."""
+    return rows(array, np.arange(len(array))[window]) if isinstance(array, LazyArray) else np.asarray(array[window])
+
+
 def as_samples(data: Any) -> np.ndarray:
     """An array of samples from whatever NumPy makes one of: tensors of other libraries too. What is on disk stays there."""
     return cast(np.ndarray, data) if isinstance(data, np.ndarray | LazyArray) else np.asarray(data)
+
+
+def in_memory(array: Any) -> np.ndarray:
+    """The samples of a LazyArray, all read; an array as it is."""
+    return array if isinstance(array, np.ndarray) else np.asarray(array)

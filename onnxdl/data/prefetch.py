@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -18,7 +18,7 @@ class _End:
         self.error = error
 
 
-def prefetched(items: Iterator[T], ahead: int = AHEAD) -> Iterator[T]:
+def prefetched(items: Iterator[T], ahead: int = AHEAD) -> Generator[T, None, None]:
     """The same items, made up to ``ahead`` of the one in use by a thread of their own.
 
     What the producer raises is raised here, in its place. Closing the iterator, or an error of its user, ends the thread.

@@ -7,6 +7,7 @@ from types import ModuleType
 
 import numpy as np
 
+from onnxdl.data.lazy import rows
 from onnxdl.errors import DataError
 
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -14,14 +15,17 @@ Split = tuple[Arrays, Arrays]
 
 
 def hold_out(x: np.ndarray, y: np.ndarray, fraction: float = 0.2, seed: int = 0) -> Split:
-    """Training and test samples, ``(x, y), (x_test, y_test)``: a random part is held out, the same for the same seed."""
+    """Training and test samples, ``(x, y), (x_test, y_test)``: a random part is held out, the same for the same seed.
+
+    Samples on disk (a memory-mapped array, a LazyArray) stay there until they are used.
+    """
     if not 0 < fraction < 1:
         raise DataError(f"the fraction held out lies between 0 and 1, not {fraction}")
     if len(x) != len(y):
         raise DataError(f"there are {len(x)} samples but {len(y)} targets")
     order = np.random.default_rng(seed).permutation(len(x))
     test, train = np.split(order, [round(len(x) * fraction)])
-    return (x[train], y[train]), (x[test], y[test])
+    return (rows(x, train), y[train]), (rows(x, test), y[test])
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -20,7 +20,8 @@ class IterableBatches:
         source: an iterable, walked through anew in each epoch; an iterator, which serves one epoch, or several that
             ``steps`` cuts it into; or a function that returns either, and may take the epoch's number.
         to_arrays: turns what it gives into arrays by input name.
-        steps: the batches of an epoch; the next epoch goes on where it ended. Without it an epoch is all there is.
+        steps: the batches of an epoch. Without it an epoch is all there is.
+        continued: whether an epoch goes on where ``steps`` cut the one before.
         first_epoch: the epoch that begins with the first batch.
 
     A run that is resumed sees the same batches if the source gives the same ones again; those already seen are skipped.
@@ -34,11 +35,16 @@ class IterableBatches:
         to_arrays: Callable[[Any], Arrays],
         *,
         steps: int | None = None,
+        continued: bool = False,
         first_epoch: int = 0,
     ) -> None:
         self.source, self.to_arrays, self.first_epoch = source, to_arrays, first_epoch
+        self._is_iterator = not callable(source) and iter(source) is source
+        self._continued = steps is not None and (continued or self._is_iterator)
         self._cut = steps
-        self._stream: Iterator[Any] | None = None  # what an epoch left of it, or a peek put back
+        self._used = False
+        self._peeked: Iterator[Any] | None = None
+        self._rest: Iterator[Any] | None = None  # what the epochs before have left
 
     @property
     def steps(self) -> int | None:
@@ -46,56 +52,52 @@ class IterableBatches:
 
     def peek(self) -> Any:
         """The first batch as the source gives it; it is not lost. Raises DataError where there is none."""
-        self._stream = self._open(self.first_epoch)
-        first = next(self._stream, None)
+        stream = self._open(self.first_epoch)
+        first = next(stream, None)
         if first is None:
             raise DataError("there is no data: the iterable gave no batch")
-        self._stream = itertools.chain([first], self._stream)
+        self._peeked = itertools.chain([first], stream)
         return first
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Arrays]:
-        items = self._whole(number) if self._cut is None else self._part(number, self._cut)
+        items = self._part(number) if self._continued else itertools.islice(self._begun(number), self._cut)
         for item in itertools.islice(items, start, None):
             yield self.to_arrays(item)
 
-    def _whole(self, number: int) -> Iterator[Any]:
-        stream, self._stream = self._stream, None
-        if stream is not None and (number == self.first_epoch or not callable(self.source)):
-            return stream
-        return self._open(number)
+    def _begun(self, number: int) -> Iterator[Any]:
+        peeked, self._peeked = self._peeked, None
+        usable = peeked is not None and (number == self.first_epoch or self._is_iterator)
+        return peeked if usable and peeked is not None else self._open(number)
 
-    def _part(self, number: int, steps: int) -> Iterator[Any]:
-        if number == self.first_epoch or self._stream is None:
-            stream = self._stream if self._stream is not None else self._open(self.first_epoch)
-            self._stream = itertools.islice(self._endless(stream), (number - self.first_epoch) * steps, None)
+    def _part(self, number: int) -> Iterator[Any]:
+        steps = self._cut or 0
+        if self._rest is None:
+            seen = (number - self.first_epoch) * steps if number > self.first_epoch else 0
+            self._rest = itertools.islice(self._endless(), seen, None)
         given = 0
-        for given, item in enumerate(itertools.islice(self._stream, steps), 1):
+        for item in itertools.islice(self._rest, steps):
+            given += 1
             yield item
         if given < steps:
             raise DataError(f"the data ran out after {given} of the {steps} batches of epoch {number + 1}")
 
-    def _endless(self, stream: Iterator[Any]) -> Iterator[Any]:
-        """The stream, begun again whenever it ends and can be."""
-        while True:
+    def _endless(self) -> Iterator[Any]:
+        """The source, begun again whenever it ends and can be."""
+        for number in itertools.count(self.first_epoch):
             empty = True
-            for item in stream:
+            for item in self._begun(number):
                 empty = False
                 yield item
-            if empty or self._is_iterator():
+            if empty or self._is_iterator:
                 return
-            stream = self._open(self.first_epoch)
 
     def _open(self, number: int) -> Iterator[Any]:
         if callable(self.source):
             return iter(self.source(number) if inspect.signature(self.source).parameters else self.source())
-        if self._is_iterator() and number != self.first_epoch:
-            raise DataError(
-                "the generator of batches is used up after one epoch; pass a function that makes one, a list, or steps_per_epoch"
-            )
+        if self._is_iterator and self._used:
+            raise DataError("the generator of batches is used up; pass a function that makes it, a list of batches, or steps_per_epoch")
+        self._used = True
         return iter(self.source)
-
-    def _is_iterator(self) -> bool:
-        return not callable(self.source) and iter(self.source) is self.source
 
 
 class SequenceBatches:

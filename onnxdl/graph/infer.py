@@ -17,6 +17,8 @@ import onnx_ir as ir
 
 from onnxdl.errors import ShapeError
 from onnxdl.graph.contents import CONTENT_LIMIT, Content, Dim, content, dims, follow_contents
+from onnxdl.graph.microsoft import DOMAIN, infer_microsoft
+from onnxdl.graph.ranks import open_shape
 
 _fresh = itertools.count()
 
@@ -37,6 +39,8 @@ def infer(node: ir.Node, opset: int, domain_version: int = 1) -> None:
     """Sets type and shape of every output of ``node``; raises ShapeError where the standard refuses its inputs."""
     if node.domain == "" and node.op_type in _CONTROL_FLOW:
         _CONTROL_FLOW[node.op_type](node)
+    elif node.domain == DOMAIN:
+        infer_microsoft(node, lambda standard: _infer_by_schema(standard, opset, domain_version))
     else:
         _infer_by_schema(node, opset, domain_version)
     follow_contents(node)
@@ -72,16 +76,12 @@ def _infer_by_schema(node: ir.Node, opset: int, domain_version: int) -> None:
             kind, shape = inferred
             output.type = copy.copy(kind)  # its own: setting a value's dtype changes the type in place
             output.shape = None if shape is None else ir.Shape(shape)
-    first = node.inputs[0] if node.inputs else None
-    if (
-        node.domain == ""
-        and node.op_type in _UNINFERRED
-        and node.outputs[0].shape is None
-        and first is not None
-        and first.shape is not None
-    ):
-        node.outputs[0].type = first.type
-        node.outputs[0].shape = first.shape if _UNINFERRED[node.op_type] else ir.Shape([None] * len(first.shape))
+    for output in node.outputs:
+        if output.shape is None and (isinstance(output.type, ir.TensorType) or output.type is None):
+            shape = open_shape(node)
+            if shape is not None and node.inputs[0] is not None:
+                output.type = output.type or copy.copy(node.inputs[0].type)
+                output.shape = shape
 
 
 # Real graphs repeat themselves: a layer's nodes recur in every such layer, and a rule's in its gradient.
@@ -139,7 +139,7 @@ def _ask_schema(node: ir.Node, version: int, opset: int) -> list[_Inferred | Non
         imports.append(onnx.helper.make_opsetid(node.domain, version))
     try:
         inferred = onnx.shape_inference.infer_node_outputs(schema, proto, types, data, opset_imports=imports)
-    except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError) as error:
         raise ShapeError(_reason(error)) from None
     return [_read(inferred.get(f"o{i}")) for i in range(len(node.outputs))]
 
@@ -151,10 +151,6 @@ def _read(found: onnx.TypeProto | None) -> _Inferred | None:
     shape = ir.serde.deserialize_type_proto_for_shape(found)
     assert type_ is not None  # the proto holds a type
     return type_, None if shape is None else tuple(d if isinstance(d, int) else d.value for d in shape)
-
-
-# what the standard's functions leave without a rank: is its shape that of the first input, or the rank only?
-_UNINFERRED = {"GroupNormalization": True, "MaxUnpool": False}
 
 
 def type_proto(value: ir.Value) -> onnx.TypeProto:

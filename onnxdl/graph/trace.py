@@ -205,6 +205,8 @@ class Trace:
         if domain == "" and version is not None and version > self.root.opset:
             self.root.opset = version
             self.root.graph.opset_imports[""] = version
+        elif domain:
+            self.root.graph.opset_imports.setdefault(domain, self.root.domains.get(domain, version or 1))
         node = new_node(op_type, inputs, attributes, n_outputs, domain=domain, opset=self.root.opset)
         prefix = scope_path()
         node.name = self.unique(f"{prefix}/{op_type}" if prefix else op_type)

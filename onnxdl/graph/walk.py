@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -71,7 +71,7 @@ def copy_nodes(nodes: Iterable[ir.Node], known: dict[ir.Value, Tensor | None], t
     prefix = f"{path}/" if (path := scope_path()) else ""
     for node in nodes:
         inputs = [None if v is None else known[v] for v in node.inputs]
-        attributes = {a.name: _copied(a, known, trace, keep_names) for a in node.attributes.values() if isinstance(a, ir.Attr)}
+        attributes = {a.name: _copied(a, node, known, trace, keep_names) for a in node.attributes.values() if isinstance(a, ir.Attr)}
         names = [f"{prefix}{v.name}" if v.name else None for v in node.outputs] if keep_names else None
         version = node.version or None
         results = write(
@@ -87,10 +87,14 @@ def copy_nodes(nodes: Iterable[ir.Node], known: dict[ir.Value, Tensor | None], t
             known[value] = result
 
 
-def _copied(attribute: ir.Attr, known: Mapping[ir.Value, Tensor | None], trace: Trace | None, keep_names: bool) -> ir.Attr:
+def _copied(
+    attribute: ir.Attr, node: ir.Node, known: Mapping[ir.Value, Tensor | None], trace: Trace | None, keep_names: bool
+) -> ir.Attr:
     if attribute.type != ir.AttributeType.GRAPH:
         return attribute
     body = attribute.as_graph()
+    if any(v.type is None for v in body.inputs):
+        _type_inputs(body, node, [None if v is None or (t := known[v]) is None else t.value for v in node.inputs])
     inner = Trace(body.name or attribute.name, parent=trace, training=trace.training if trace is not None else False)
     local: dict[ir.Value, Tensor | None] = dict(known)
     with inner:
@@ -107,3 +111,24 @@ def _copied(attribute: ir.Attr, known: Mapping[ir.Value, Tensor | None], trace: 
             assert result is not None
             inner.add_output(result)
     return ir.AttrGraph(attribute.name, inner.graph)
+
+
+def _type_inputs(body: ir.Graph, node: ir.Node, inputs: Sequence[ir.Value | None]) -> None:
+    """Types and shapes for the inputs of a body, from what its node reads: the bodies of the standard's functions have none."""
+    if node.op_type == "Loop":
+        body.inputs[0].type, body.inputs[0].shape = ir.TensorType(ir.DataType.INT64), ir.Shape([])
+        body.inputs[1].type, body.inputs[1].shape = ir.TensorType(ir.DataType.BOOL), ir.Shape([])
+        for value, outer in zip(body.inputs[2:], inputs[2:], strict=True):
+            value.type = outer.type if outer is not None else None  # its sizes may change from turn to turn
+        return
+    n_scanned = node.attributes.get_int("num_scan_inputs", 0)
+    n_states = len(inputs) - n_scanned
+    axes = node.attributes.get_ints("scan_input_axes", ()) or (0,) * n_scanned
+    for k, (value, outer) in enumerate(zip(body.inputs, inputs, strict=True)):
+        if outer is None or not isinstance(outer.type, ir.TensorType):
+            continue
+        value.type, value.shape = ir.TensorType(outer.type.dtype), outer.shape
+        if k >= n_states and outer.shape is not None:
+            sizes = list(outer.shape)
+            del sizes[axes[k - n_states]]
+            value.shape = ir.Shape(sizes)

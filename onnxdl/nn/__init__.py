@@ -16,6 +16,17 @@ from onnxdl.nn.conv import Conv1D, Conv2D, Conv3D
 from onnxdl.nn.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from onnxdl.nn.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from onnxdl.nn.core import Activation, Dense, EinsumDense, Embedding, Identity, InputLayer, Lambda, Masking, ReversibleEmbedding
+from onnxdl.nn.images import (
+    CenterCrop,
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
+    Resizing,
+)
 from onnxdl.nn.layer import Layer
 from onnxdl.nn.merging import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 from onnxdl.nn.multi_head import GroupedQueryAttention, MultiHeadAttention
@@ -35,6 +46,7 @@ from onnxdl.nn.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from onnxdl.nn.preprocessing import CategoryEncoding, Discretization, IntegerLookup, Normalization, Rescaling
 from onnxdl.nn.recurrent import GRU, LSTM, SimpleRNN
 from onnxdl.nn.regularization import (
     ActivityRegularization,
@@ -97,6 +109,8 @@ __all__ = [
     "AvgPool3D",
     "BatchNormalization",
     "Bidirectional",
+    "CategoryEncoding",
+    "CenterCrop",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -119,6 +133,7 @@ __all__ = [
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "Discretization",
     "Dot",
     "Dropout",
     "ELU",
@@ -146,6 +161,7 @@ __all__ = [
     "GroupedQueryAttention",
     "Identity",
     "InputLayer",
+    "IntegerLookup",
     "LSTM",
     "LSTMCell",
     "Lambda",
@@ -163,14 +179,24 @@ __all__ = [
     "Minimum",
     "MultiHeadAttention",
     "Multiply",
+    "Normalization",
     "PReLU",
     "Parameter",
     "Permute",
     "RMSNormalization",
     "RNN",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
+    "Rescaling",
     "Reshape",
+    "Resizing",
     "ReversibleEmbedding",
     "SeparableConv1D",
     "SeparableConv2D",

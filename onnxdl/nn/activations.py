@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
+from onnxdl.errors import ShapeError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 from onnxdl.names import resolve
@@ -97,6 +100,18 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     return op.LogSoftmax(x, axis=axis)
 
 
+def sparsemax(x: Tensor, axis: int = -1) -> Tensor:
+    """The point of the simplex that is nearest to x along an axis: max(x - tau, 0) (Martins and Astudillo 2016)."""
+    n = x.shape[axis]
+    if not isinstance(n, int):
+        raise ShapeError(f"sparsemax needs a known size on axis {axis} of {x.shape}")
+    highest, _ = op.TopK(x, [n], axis=axis)
+    counts = np.arange(1, n + 1, dtype=x.dtype).reshape([n if i == axis % x.ndim else 1 for i in range(x.ndim)])
+    inside = op.Cast(1.0 + highest * counts > op.CumSum(highest, np.int64(axis)), to=x.dtype)
+    tau = (op.ReduceSum(highest * inside, [axis]) - 1.0) / op.ReduceSum(inside, [axis])
+    return op.Relu(x - tau)
+
+
 def softplus(x: Tensor) -> Tensor:
     """log(1 + exp(x))."""
     return op.Softplus(x)
@@ -156,19 +171,23 @@ def squareplus(x: Tensor, b: float = 4.0) -> Tensor:
 def glu(x: Tensor, axis: int = -1) -> Tensor:
     """The first half of an axis times the sigmoid of the second (Dauphin et al. 2016)."""
     a, b = op.Split(x, num_outputs=2, axis=axis)
-    return a * op.Sigmoid(b)
+    return op.Mul(a, op.Sigmoid(b))
+
+
+swish, hard_swish = silu, hard_silu
 
 
 def get(activation: Any) -> Activation:
     """An activation by Keras's name, or the function given; None is linear."""
-    return linear if activation is None else resolve("activation", activation, NAMES)
+    found: Activation = resolve("activation", activation or "linear", NAMES)
+    return found
 
 
-NAMES: dict[str, Activation] = {
+NAMES: Mapping[str, Activation] = {
     f.__name__: f
     for f in (
         linear, relu, relu6, leaky_relu, elu, selu, celu, sigmoid, log_sigmoid, hard_sigmoid, tanh, hard_tanh, tanh_shrink, hard_shrink,
-        soft_shrink, softmax, log_softmax, softplus, softsign, exponential, silu, hard_silu, gelu, mish, threshold, sparse_plus,
+        soft_shrink, softmax, log_softmax, sparsemax, softplus, softsign, exponential, silu, hard_silu, gelu, mish, threshold, sparse_plus,
         sparse_sigmoid, squareplus, glu,
     )
 } | {"swish": silu, "hard_swish": hard_silu}  # fmt: skip

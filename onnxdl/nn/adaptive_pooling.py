@@ -10,7 +10,7 @@ import numpy as np
 from onnxdl.errors import GraphError, ShapeError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
-from onnxdl.nn.conv import channels_back, channels_first, per_axis
+from onnxdl.nn.convolution import channels_back, channels_first, per_axis
 from onnxdl.nn.layer import Layer
 
 
@@ -68,6 +68,8 @@ class AdaptiveAveragePooling(AdaptivePooling):
 
 class AdaptiveMaxPooling(AdaptivePooling):
     """The largest value of each window."""
+
+    full_precision = True
 
     operator = "MaxPool"
 

@@ -100,6 +100,15 @@ def both_true(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return a & b
 
 
+def joint_mask(attention: Tensor | None, query: Tensor | None, value: Tensor | None, key: Tensor | None) -> Tensor | None:
+    """A mask (batch, query time, key time) and those of the steps of query, value and key as one; None if all are absent."""
+    mask = None if attention is None else op.Cast(attention, to="bool")
+    mask = both_true(mask, None if query is None else op.Unsqueeze(query, [2]))
+    for steps in (value, key):
+        mask = both_true(mask, None if steps is None else op.Unsqueeze(steps, [1]))
+    return mask
+
+
 def causal_mask(query: Tensor, key: Tensor) -> Tensor:
     """(1, query time, key time): True where the key is no later than the query."""
     return op.LessOrEqual(op.Unsqueeze(_steps(key), [0, 1]), op.Unsqueeze(_steps(query), [0, 2]))

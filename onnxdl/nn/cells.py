@@ -131,7 +131,7 @@ def forget_bias(initializer: Any) -> Any:
 
     def initialize(shape: tuple[int, ...], dtype: DTypeLike, key: Tensor) -> Tensor:
         units = shape[0] // 4
-        i, f, rest = op.Split(inner(shape, dtype, key), [units, units, 2 * units], outputs=3)
+        i, _, rest = op.Split(inner(shape, dtype, key), [units, units, 2 * units], outputs=3)
         return op.Concat(i, initializers.Ones()((units,), dtype, key), rest, axis=0)
 
     return initialize

@@ -29,7 +29,7 @@ class Configurable:
         self._arguments = Arguments(args, kwargs)
         return self
 
-    def arguments(self) -> dict[str, Any]:
+    def constructor_arguments(self) -> dict[str, Any]:
         """The constructor's arguments by name, as they were given."""
         bound = inspect.signature(type(self).__init__).bind(self, *self._arguments.args, **self._arguments.kwargs)
         bound.apply_defaults()
@@ -41,7 +41,7 @@ class Configurable:
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments by name, as plain data."""
-        return {name: serialize(value) for name, value in self.arguments().items()}
+        return {name: serialize(value) for name, value in self.constructor_arguments().items()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:

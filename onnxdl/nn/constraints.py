@@ -8,8 +8,8 @@ from typing import Any
 from onnxdl.errors import GraphError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
-from onnxdl.nn.config import Configurable
 from onnxdl.names import resolve
+from onnxdl.nn.config import Configurable
 
 EPSILON = 1e-7
 

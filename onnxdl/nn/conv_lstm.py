@@ -10,7 +10,7 @@ from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 from onnxdl.nn import activations
 from onnxdl.nn.cells import forget_bias, lstm_step
-from onnxdl.nn.conv import channels_back, channels_first, in_keras_layout, padding_attributes, per_axis
+from onnxdl.nn.convolution import channels_back, channels_first, in_keras_layout, padding_attributes, per_axis
 from onnxdl.nn.regularization import dropout
 from onnxdl.nn.rnn import Recurrence, Run, zeros_for
 
@@ -84,24 +84,19 @@ class ConvLSTM(Recurrence):
             x = op.Transpose(x, perm=[0, 1, x.ndim - 1, *range(2, x.ndim - 1)])
         if training and self.dropout:
             x = dropout(x, self.dropout, [None, 1, *[None] * (x.ndim - 2)], self.seed)
-        if any(not isinstance(d, int) for d in x.shape[2:]):
-            raise ShapeError(f"{type(self).__name__} needs known channels and sizes of space, not {x.shape[2:]}")
         pads = padding_attributes(self.padding, self.kernel_size, x.shape[3:], self.strides, self.dilation_rate)
         y = op.Conv(op.Reshape(x, [-1, *x.shape[2:]]), self.kernel, self.bias, strides=self.strides, dilations=self.dilation_rate, **pads)
         return op.Reshape(y, op.Concat(op.Shape(x, start=0, end=2), list(y.shape[1:]), axis=0))
 
     def initial_states(self, sequences: Tensor) -> list[Any]:
-        sizes = self._output_sizes(sequences)
-        return [zeros_for(sequences, sizes), zeros_for(sequences, sizes)]
-
-    def _output_sizes(self, sequences: Tensor) -> list[int]:
         first = self.data_format == "channels_first"
-        space = sequences.shape[3:] if first else sequences.shape[2:-1]
-        sizes = []
-        for n, k, stride, dilation in zip(space, self.kernel_size, self.strides, self.dilation_rate, strict=True):
-            reach = 0 if self.padding == "same" else (k - 1) * dilation
-            sizes.append(-(-(int(n) - reach) // stride))
-        return [self.filters, *sizes] if first else [*sizes, self.filters]
+        space = [n for n in (sequences.shape[3:] if first else sequences.shape[2:-1]) if isinstance(n, int)]
+        if len(space) != self.rank:
+            raise ShapeError(f"{type(self).__name__} needs known sizes of space, not {sequences.shape}")
+        reach = [0 if self.padding == "same" else (k - 1) * d for k, d in zip(self.kernel_size, self.dilation_rate, strict=True)]
+        sizes = [-(-(n - r) // s) for n, r, s in zip(space, reach, self.strides, strict=True)]
+        zeros = zeros_for(sequences, [self.filters, *sizes] if first else [*sizes, self.filters])
+        return [zeros, zeros]
 
 
 class ConvLSTM1D(ConvLSTM):

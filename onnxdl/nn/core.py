@@ -241,13 +241,21 @@ class Lambda(Layer):
 
     Args:
         function: ``(x, **arguments) -> tensors``; it may also take ``mask`` and ``training``.
+        output_shape: Keras's; not needed here, where shapes are inferred.
         mask: the output's mask, or a function ``(inputs, mask)`` of it.
         arguments: further keywords for the function.
     """
 
     supports_masking = True
 
-    def __init__(self, function: Callable[..., Any], mask: Any = None, arguments: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.function, self.mask, self.arguments = function, mask, dict(arguments or {})
 

@@ -49,6 +49,7 @@ class Imported(Layer):
     """
 
     scoped = False
+    full_precision = True
 
     def __init__(self, model: ir.Model, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name, **kwargs)

@@ -15,8 +15,8 @@ from onnxdl.errors import GraphError
 from onnxdl.graph import op, random
 from onnxdl.graph.dtypes import DTypeLike, to_numpy
 from onnxdl.graph.tensor import Tensor, as_tensor
-from onnxdl.nn.config import Configurable
 from onnxdl.names import resolve
+from onnxdl.nn.config import Configurable
 
 Shape = tuple[int, ...]
 
@@ -216,12 +216,49 @@ class Orthogonal(Seeded):
         return op.Reshape(matrix if rows <= columns else matrix.T, shape) * self.gain
 
 
+class STFT(Initializer):
+    """The kernel (window, 1, frequencies) of a short-time Fourier transform as a convolution over time, in Keras's layout.
+
+    Args:
+        side: ``real`` or ``imag``.
+        window: ``hann``, ``hamming``, ``blackman``, the numbers themselves, or None for none.
+        scaling: by what the window is divided: ``density`` its norm, ``spectrum`` its sum, None nothing.
+        periodic: whether the window is one period, or symmetric.
+    """
+
+    def __init__(self, side: str = "real", window: Any = "hann", scaling: str | None = "density", periodic: bool = False) -> None:
+        if side not in ("real", "imag") or scaling not in ("density", "spectrum", None):
+            raise GraphError(f"side is 'real' or 'imag' and scaling 'density', 'spectrum' or None, not {side!r} and {scaling!r}")
+        if isinstance(window, str) and window not in _WINDOWS:
+            raise GraphError(f"window is one of {', '.join(_WINDOWS)}, not {window!r}")
+        self.side, self.window, self.scaling, self.periodic = side, window, scaling, periodic
+
+    def __call__(self, shape: Shape, dtype: DTypeLike, key: Tensor) -> Tensor:
+        length, _, frequencies = shape
+        angle = -np.pi * np.arange(length)[:, None, None] * np.arange(frequencies) / (frequencies - 1)
+        kernel = np.cos(angle) if self.side == "real" else np.sin(angle)
+        if self.window is not None:
+            window = self.window
+            if isinstance(window, str):
+                window = _WINDOWS[window](length + self.periodic)[:length]
+            window = np.asarray(window, np.float64).reshape(length, 1, 1)
+            scale = {"density": np.sqrt(np.square(window).sum()), "spectrum": np.abs(window).sum(), None: 1.0}[self.scaling]
+            kernel = kernel * window / scale
+        return as_tensor(kernel.astype(to_numpy(dtype)))
+
+
+_WINDOWS: dict[str, Any] = {"hann": np.hanning, "hamming": np.hamming, "blackman": np.blackman}
+
+
 def get(initializer: Any) -> Any:
     """An initializer by Keras's name, or the object given."""
     return resolve("initializer", initializer, _NAMES)
 
 
+OrthogonalInitializer, IdentityInitializer, STFTInitializer = Orthogonal, Identity, STFT
+
 _NAMES: dict[str, Any] = {
+    "constant": Constant,
     "zeros": Zeros,
     "ones": Ones,
     "identity": Identity,
@@ -232,6 +269,10 @@ _NAMES: dict[str, Any] = {
     "truncated_normal": TruncatedNormal,
     "variance_scaling": VarianceScaling,
     "orthogonal": Orthogonal,
+    "orthogonal_initializer": Orthogonal,
+    "identity_initializer": Identity,
+    "stft": STFT,
+    "STFT": STFT,
     "glorot_uniform": GlorotUniform,
     "glorot_normal": GlorotNormal,
     "he_uniform": HeUniform,

@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from onnxdl.errors import GraphError
+from onnxdl.graph import op
 from onnxdl.graph.dtypes import DTypeLike
 from onnxdl.graph.tensor import Operators, Tensor, as_tensor
 from onnxdl.graph.trace import current_trace, scope
-from onnxdl.nn import constraints, initializers, regularizers
-from onnxdl.nn.config import Configurable
 from onnxdl.names import snake_case
+from onnxdl.nn import constraints, initializers, precision, regularizers
+from onnxdl.nn.config import Configurable
 from onnxdl.nn.parameter import Parameter
 from onnxdl.nn.structure import map_tensors, masks_of, set_masks, tensors_in
 
@@ -45,13 +46,15 @@ class Layer(Configurable):
         name: its name among its siblings; by default the attribute's name or the class's in snake case.
         trainable: False freezes all its weights.
         dtype: the element type of its weights.
-        activity_regularizer: a regularizer whose value on the outputs is added to the loss.
+        activity_regularizer: a regularizer whose value on the outputs, divided by the batch's size, is added to the loss.
         weight_options: for a layer with ``weight_options = ("kernel", "bias")``, what its weights are given by name:
             ``kernel_regularizer``, ``kernel_constraint``, ``bias_regularizer`` and ``bias_constraint``.
     """
 
     weight_options: ClassVar[tuple[str, ...]] = ()
     supports_masking: ClassVar[bool] = False
+    full_precision: ClassVar[bool] = False
+    """Whether it computes in float32 under mixed precision too."""
     scoped: ClassVar[bool] = True  # False where names must stand as they are, without the layer's own before them
 
     def __init__(
@@ -144,10 +147,10 @@ class Layer(Configurable):
         try:
             self._build_once(args, kwargs)
             with_context = self._with_context(args, kwargs)
-            outputs = self.call(*args, **with_context)
+            outputs = precision.called(self.call, self.full_precision, args, with_context)
             if self.activity_regularizer is not None:
                 for t in tensors_in(outputs):
-                    self.add_loss(self.activity_regularizer(t))
+                    self.add_loss(self.activity_regularizer(t) / _batch_size(t))
             if self.supports_masking:
                 first = args[0] if args else None
                 set_masks(outputs, self.compute_mask(first, masks_of(first, with_context.get("mask"))))
@@ -289,6 +292,14 @@ def map_data(tree: Any) -> Any:
     if isinstance(tree, list | tuple):
         return type(tree)(map_data(v) for v in tree)
     return tree
+
+
+def _batch_size(t: Tensor) -> Any:
+    if t.ndim == 0 or isinstance(t.shape[0], int):
+        return t.shape[0] if t.ndim else 1
+    # adding up ones keeps the number on the device, where Shape would leave it
+    ones = op.Slice(op.Flatten(t), [0], [1], [1]) * 0.0 + 1.0
+    return op.ReduceSum(ones, keepdims=0)
 
 
 def _known_shape(t: Tensor) -> tuple[int | None, ...]:

@@ -71,12 +71,16 @@ class Average(Merge):
 class Maximum(Merge):
     """The largest of its inputs, element by element."""
 
+    full_precision = True
+
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         return op.Max(*inputs)
 
 
 class Minimum(Merge):
     """The smallest of its inputs, element by element."""
+
+    full_precision = True
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         return op.Min(*inputs)

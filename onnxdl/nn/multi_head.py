@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from onnxdl.errors import GraphError
+from onnxdl.errors import GraphError, ShapeError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 from onnxdl.nn.activation_layers import masked_softmax
-from onnxdl.nn.attention import both_true, causal_mask, window_mask
+from onnxdl.nn.attention import both_true, causal_mask, joint_mask, window_mask
 from onnxdl.nn.core import EinsumDense
 from onnxdl.nn.layer import Layer
 from onnxdl.nn.regularization import dropout
@@ -54,6 +54,8 @@ class MultiHeadAttention(Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         rank, features = len(input_shape), input_shape[-1]
+        if features is None:
+            raise ShapeError(f"{type(self).__name__} needs a last axis of known size; the query has the shape {input_shape}")
         self.query_dense = self._projection("query", rank, 1, [self.num_heads, self.key_dim])
         self.key_dense = self._projection("key", rank, 1, [self.num_key_heads, self.key_dim])
         self.gate_dense = self._projection("gate", rank, 1, [self.num_heads, self.value_dim], "sigmoid") if self.use_gate else None
@@ -65,7 +67,7 @@ class MultiHeadAttention(Layer):
         rows, inner = _LETTERS[: rank - 1], "uvw"[:summed]
         made = "xyz"[: len(sizes)]
         return EinsumDense(
-            f"{rows}{inner},{inner}{made}->{rows}{made}", [None] * (rank - 2) + sizes, activation, made if self.use_bias else None,
+            f"{rows}{inner},{inner}{made}->{rows}{made}", [*[None] * (rank - 2), *sizes], activation, made if self.use_bias else None,
             self.kernel_initializer, self.bias_initializer, name=name, dtype=self.dtype, **self._options,
         )  # fmt: skip
 
@@ -82,53 +84,61 @@ class MultiHeadAttention(Layer):
         training: bool = False,
         use_causal_mask: bool = False,
     ) -> Any:
-        mask = None if attention_mask is None else op.Cast(attention_mask, to="bool")
-        mask = both_true(mask, None if query_mask is None else op.Unsqueeze(query_mask, [2]))
-        for steps in (value_mask, key_mask):
-            mask = both_true(mask, None if steps is None else op.Unsqueeze(steps, [1]))
+        mask = joint_mask(attention_mask, query_mask, value_mask, key_mask)
         mask = both_true(mask, causal_mask(query, value) if use_causal_mask else None)
         mask = both_true(mask, None if self.sliding_window is None else window_mask(query, value, self.sliding_window))
         q = self.query_dense(query) * (1 / math.sqrt(self.key_dim))
         k, v = self.key_dense(value if key is None else key), self.value_dense(value)
-        y, weights = self._attend(q, k, v, mask, training) if query.ndim == 3 else self._attend_over_axes(q, k, v, mask, training)
+        dropped = self.dropout if training else 0.0
+        if query.ndim == 3:
+            y, weights = attend(q, k, v, mask, dropped, self.seed)
+        else:
+            y, weights = attend_over_axes(q, k, v, mask, dropped, self.seed, self.attention_axes)
         if self.gate_dense is not None:
             y = y * self.gate_dense(query)
         y = self.output_dense(y)
         return (y, weights) if return_attention_scores else y
 
-    def _dropped(self, weights: Tensor, training: bool) -> Tensor:
-        return dropout(weights, self.dropout, None, self.seed) if training and self.dropout else weights
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, training: bool) -> tuple[Tensor, Tensor]:
-        """(batch, time, heads, size) each: the heads' outputs, alike, and the weights (batch, heads, query time, key time)."""
-        scores = op.Transpose(q, perm=[0, 2, 1, 3]) @ self._for_all_heads(op.Transpose(k, perm=[0, 2, 3, 1]))
-        weights = masked_softmax(scores, mask if mask is None or mask.ndim == 4 else op.Unsqueeze(mask, [1]))
-        y = self._dropped(weights, training) @ self._for_all_heads(op.Transpose(v, perm=[0, 2, 1, 3]))
-        return op.Transpose(y, perm=[0, 2, 1, 3]), weights
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float = 0.0, seed: int | None = None) -> tuple[Tensor, Tensor]:
+    """softmax(q k^T) v by heads, of (batch, time, heads, size) each; q may have several heads for each of k and v.
 
-    def _for_all_heads(self, x: Tensor) -> Tensor:
-        """(batch, key heads, ...) with each head repeated for its group of query heads."""
-        if self.num_key_heads == self.num_heads:
-            return x
-        repeated = op.Expand(op.Unsqueeze(x, [2]), [1, 1, self.num_heads // self.num_key_heads, 1, 1])
-        sizes = [d if isinstance(d, int) else -1 for d in x.shape[2:]]
-        return op.Reshape(repeated, [0, self.num_heads, *sizes])
+    Returns:
+        The heads' outputs, as q, and the weights (batch, heads, query time, key time).
+    """
+    heads = int(q.shape[2])  # type: ignore[arg-type]  # the projection has fixed it
+    scores = op.Transpose(q, perm=[0, 2, 1, 3]) @ _for_all_heads(op.Transpose(k, perm=[0, 2, 3, 1]), heads)
+    weights = masked_softmax(scores, mask if mask is None or mask.ndim == 4 else op.Unsqueeze(mask, [1]))
+    y = (dropout(weights, rate, None, seed) if rate else weights) @ _for_all_heads(op.Transpose(v, perm=[0, 2, 1, 3]), heads)
+    return op.Transpose(y, perm=[0, 2, 1, 3]), weights
 
-    def _attend_over_axes(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, training: bool) -> tuple[Tensor, Tensor]:
-        """As ``_attend``, over any axes between batch and heads."""
-        middle = range(1, q.ndim - 2)
-        axes = [a % (q.ndim - 1) for a in self.attention_axes] if self.attention_axes is not None else list(middle)
-        letters = _LETTERS[: q.ndim]
-        others = "".join(letters[i] for i in range(q.ndim - 1) if i not in axes)
-        targets, sources = "".join(letters[i] for i in axes), "".join(letters[i].upper() for i in axes)
-        source = "".join(c.upper() if i in axes else c for i, c in enumerate(letters))
-        scores = op.Einsum(q, k, equation=f"{letters},{source}->{others}{targets}{sources}")
-        if mask is not None and mask.ndim < scores.ndim:
-            at = scores.ndim - 2 * len(axes) - 1
-            mask = op.Unsqueeze(mask, list(range(at, at + scores.ndim - mask.ndim)))
-        weights = masked_softmax(scores, mask, list(range(scores.ndim - len(axes), scores.ndim)))
-        y = op.Einsum(self._dropped(weights, training), v, equation=f"{others}{targets}{sources},{source}->{letters}")
-        return y, weights
+
+def _for_all_heads(x: Tensor, heads: int) -> Tensor:
+    """(batch, key heads, ...) with each head repeated for its group of query heads."""
+    group = heads // int(x.shape[1])  # type: ignore[arg-type]
+    if group == 1:
+        return x
+    sizes = [d if isinstance(d, int) else -1 for d in x.shape[2:]]
+    return op.Reshape(op.Expand(op.Unsqueeze(x, [2]), [1, 1, group, 1, 1]), [0, heads, *sizes])
+
+
+def attend_over_axes(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float, seed: int | None, axes: Sequence[int] | None
+) -> tuple[Tensor, Tensor]:
+    """As ``attend``, over the given axes between batch and heads, by default all; the others go with the batch."""
+    attended = [a % (q.ndim - 1) for a in axes] if axes is not None else list(range(1, q.ndim - 2))
+    letters = _LETTERS[: q.ndim]
+    others = "".join(letters[i] for i in range(q.ndim - 1) if i not in attended)
+    targets = "".join(letters[i] for i in attended)
+    made = others + targets + targets.upper()
+    source = "".join(c.upper() if i in attended else c for i, c in enumerate(letters))
+    scores = op.Einsum(q, k, equation=f"{letters},{source}->{made}")
+    if mask is not None and mask.ndim < scores.ndim:
+        at = scores.ndim - 2 * len(attended) - 1
+        mask = op.Unsqueeze(mask, list(range(at, at + scores.ndim - mask.ndim)))
+    weights = masked_softmax(scores, mask, list(range(scores.ndim - len(attended), scores.ndim)))
+    y = op.Einsum(dropout(weights, rate, None, seed) if rate else weights, v, equation=f"{made},{source}->{letters}")
+    return y, weights
 
 
 class GroupedQueryAttention(MultiHeadAttention):

@@ -28,6 +28,7 @@ class BatchNormalization(Layer):
 
     weight_options = ("beta", "gamma")
     supports_masking = True
+    full_precision = True
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class BatchNormalization(Layer):
     def call(self, x: Tensor, training: bool = False, mask: Tensor | None = None) -> Tensor:
         axis = self.axis % x.ndim
         if not (training and self.trainable):
-            return self._with_running_statistics(x, axis)
+            return _by_running_statistics(x, self, axis)
         others = [i for i in range(x.ndim) if i != axis]
         counts = None if mask is None else op.Expand(op.Unsqueeze(op.Cast(mask, to=x.dtype), list(range(mask.ndim, x.ndim))), op.Shape(x))
         mean = _mean(x, others, counts)
@@ -74,18 +75,20 @@ class BatchNormalization(Layer):
         y = centred * factor
         return y + op.Reshape(self.beta, shape) if self.beta is not None else y
 
-    def _with_running_statistics(self, x: Tensor, axis: int) -> Tensor:
-        n = self.moving_mean.shape[0]
-        gamma = self.gamma if self.gamma is not None else np.ones(n, x.dtype)
-        beta = self.beta if self.beta is not None else np.zeros(n, x.dtype)
-        if axis == 1:
-            return op.BatchNormalization(x, gamma, beta, self.moving_mean, self.moving_variance, epsilon=self.epsilon)
-        order = [0, axis, *(i for i in range(1, x.ndim) if i != axis)] if axis else [1, 0, *range(2, x.ndim)]
-        y = op.BatchNormalization(op.Transpose(x, perm=order), gamma, beta, self.moving_mean, self.moving_variance, epsilon=self.epsilon)
-        return op.Transpose(y, perm=[order.index(i) for i in range(x.ndim)])
-
     def _move(self, statistic: Any, batch: Tensor) -> None:
         statistic.assign(statistic * self.momentum + op.Reshape(batch, [-1]) * (1 - self.momentum))
+
+
+def _by_running_statistics(x: Tensor, layer: BatchNormalization, axis: int) -> Tensor:
+    mean, variance = layer.moving_mean, layer.moving_variance
+    n = mean.shape[0]
+    gamma = layer.gamma if layer.gamma is not None else np.ones(n, x.dtype)
+    beta = layer.beta if layer.beta is not None else np.zeros(n, x.dtype)
+    if axis == 1:
+        return op.BatchNormalization(x, gamma, beta, mean, variance, epsilon=layer.epsilon)
+    order = [0, axis, *(i for i in range(1, x.ndim) if i != axis)] if axis else [1, 0, *range(2, x.ndim)]
+    y = op.BatchNormalization(op.Transpose(x, perm=order), gamma, beta, mean, variance, epsilon=layer.epsilon)
+    return op.Transpose(y, perm=[order.index(i) for i in range(x.ndim)])
 
 
 def _mean(x: Tensor, axes: list[int], counts: Tensor | None) -> Tensor:
@@ -97,6 +100,7 @@ class LayerNormalization(Layer):
 
     weight_options = ("beta", "gamma")
     supports_masking = True
+    full_precision = True
 
     def __init__(
         self,
@@ -136,6 +140,7 @@ class GroupNormalization(Layer):
 
     weight_options = ("beta", "gamma")
     supports_masking = True
+    full_precision = True
 
     def __init__(
         self,
@@ -174,6 +179,8 @@ class GroupNormalization(Layer):
 class RMSNormalization(Layer):
     """scale * x / sqrt(mean(x^2) + epsilon) over the axes ``axis`` of each sample (Zhang and Sennrich 2019)."""
 
+    full_precision = True
+
     def __init__(self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axis, self.epsilon = axis, epsilon
@@ -191,6 +198,7 @@ class UnitNormalization(Layer):
     """x / |x|, the norm taken over the axes ``axis``."""
 
     supports_masking = True
+    full_precision = True
 
     def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)

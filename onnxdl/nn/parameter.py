@@ -14,6 +14,7 @@ from onnxdl.graph import random
 from onnxdl.graph.dtypes import DTypeLike, to_numpy
 from onnxdl.graph.tensor import Operators, Tensor, TensorLike, as_tensor, tensor
 from onnxdl.graph.trace import current_trace, no_trace
+from onnxdl.nn import precision
 from onnxdl.runtime.cells import Cell
 
 Initializer = Callable[[tuple[int, ...], DTypeLike, Tensor], Tensor]
@@ -106,7 +107,7 @@ class Parameter(Operators):
         """Sets the next value: at the end of the step in a training trace, at once in dynamic mode."""
         trace = current_trace()
         if trace is not None:
-            trace.root.updates[self] = as_tensor(new, as_tensor(self))
+            trace.root.updates[self] = as_tensor(new, as_tensor(self)).astype(self.dtype)
         else:
             self.value = as_tensor(new, as_tensor(self)).numpy()
 
@@ -114,14 +115,14 @@ class Parameter(Operators):
         """Sets the value at once: in a trace, whatever reads it from here on, and the optimizer, see the new one."""
         trace = current_trace()
         if trace is not None:
-            trace.root.variables[self] = as_tensor(new, as_tensor(self))
+            trace.root.variables[self] = as_tensor(new, as_tensor(self)).astype(self.dtype)
         else:
             self.value = as_tensor(new, as_tensor(self)).numpy()
 
     def __tensor__(self) -> Tensor:
         trace = current_trace()
         if trace is not None and (trace.root.declare is not None or not trace.over_dynamic):
-            return trace.variable(self)
+            return precision.weight(trace.variable(self))
         version = self._cell.version if self._cell is not None else -1
         if self._leaf is None or self._leaf[0] != version:
             self._leaf = version, tensor(self.value, self.dtype)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
-from onnxdl.nn.conv import channels_back, channels_first, padding_attributes, per_axis
+from onnxdl.nn.convolution import channels_back, channels_first, padding_attributes, per_axis
 from onnxdl.nn.layer import Layer
 
 
@@ -41,18 +41,21 @@ class MaxPooling1D(Pooling):
     """The largest value of each window of (batch, channels, length)."""
 
     rank, operator = 1, "MaxPool"
+    full_precision = True
 
 
 class MaxPooling2D(Pooling):
     """The largest value of each window of (batch, channels, height, width)."""
 
     rank, operator = 2, "MaxPool"
+    full_precision = True
 
 
 class MaxPooling3D(Pooling):
     """The largest value of each window of (batch, channels, depth, height, width)."""
 
     rank, operator = 3, "MaxPool"
+    full_precision = True
 
 
 class AveragePooling1D(Pooling):
@@ -116,16 +119,22 @@ class GlobalAveragePooling3D(GlobalPooling):
 class GlobalMaxPooling1D(GlobalPooling):
     """The largest value over the length."""
 
+    full_precision = True
+
     operator = "ReduceMax"
 
 
 class GlobalMaxPooling2D(GlobalPooling):
     """The largest value over height and width."""
 
+    full_precision = True
+
     operator = "ReduceMax"
 
 
 class GlobalMaxPooling3D(GlobalPooling):
     """The largest value over depth, height and width."""
+
+    full_precision = True
 
     operator = "ReduceMax"

@@ -156,7 +156,7 @@ class LSTM(Recurrent):
     def operator(self, x: Tensor, lengths: Tensor | None, states: list[Tensor]) -> tuple[Tensor, ...]:
         cell = self.cell
         bias = None if cell.bias is None else _bias_rows(_to_iofc(cell.bias), cell)
-        return op.LSTM(  # type: ignore[no-any-return]
+        return op.LSTM(
             x, _rows(_to_iofc(cell.kernel)), _rows(_to_iofc(cell.recurrent_kernel)), bias, lengths, *states,
             hidden_size=cell.units, outputs=3,
         )  # fmt: skip

@@ -110,7 +110,7 @@ class AlphaDropout(RandomRate):
     def disturb(self, x: Tensor) -> Tensor:
         dropped = -1.6732632423543772 * 1.0507009873554805  # what SELU tends to at minus infinity
         keep = random.bernoulli(shape_of_noise(x, self.noise_shape), 1 - self.rate, key=key_of(self.seed))
-        a = ((1 - self.rate) * (1 + self.rate * dropped**2)) ** -0.5
+        a = 1 / math.sqrt((1 - self.rate) * (1 + self.rate * dropped**2))
         return op.Where(keep, x, dropped) * a - a * dropped * self.rate
 
 
@@ -138,7 +138,7 @@ class GaussianNoise(Layer):
 
 
 class ActivityRegularization(Layer):
-    """x as it is; l1 * sum(|x|) + l2 * sum(x^2) is added to the loss."""
+    """x as it is; (l1 * sum(|x|) + l2 * sum(x^2)) / batch size is added to the loss."""
 
     supports_masking = True
 

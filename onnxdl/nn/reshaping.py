@@ -10,7 +10,7 @@ import numpy as np
 from onnxdl.errors import GraphError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
-from onnxdl.nn.conv import channels_back, channels_first, per_axis
+from onnxdl.nn.convolution import channels_back, channels_first, per_axis
 from onnxdl.nn.layer import Layer
 
 

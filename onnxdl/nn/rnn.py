@@ -7,7 +7,7 @@ from typing import Any
 
 from onnxdl.errors import GraphError
 from onnxdl.graph import op
-from onnxdl.graph.tensor import Tensor
+from onnxdl.graph.tensor import Tensor, as_tensor
 from onnxdl.nn.cells import StackedRNNCells, output_size_of, sizes_of
 from onnxdl.nn.layer import Layer
 from onnxdl.nn.structure import map_tensors, tensors_in
@@ -64,7 +64,7 @@ class Recurrence(Layer):
 
     def zero_output(self, sequences: Tensor, states: list[Any]) -> Tensor:
         """The output of a masked step that has none before it."""
-        return states[0] * 0.0
+        return as_tensor(states[0]) * 0.0
 
     def loop(self, step: Step, sequences: Tensor, states: list[Any], mask: Tensor | None) -> Run:
         """``step`` over the time axis of ``sequences`` as one Scan."""

@@ -9,66 +9,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from onnxdl.errors import GraphError, ShapeError
 from onnxdl.graph import op
 from onnxdl.graph.dtypes import DTypeLike
 from onnxdl.graph.tensor import Tensor
-from onnxdl.nn import activations, initializers
-from onnxdl.nn.conv import channels_back, channels_first, in_keras_layout, padding_attributes, per_axis
-from onnxdl.nn.layer import Layer
+from onnxdl.nn import initializers
+from onnxdl.nn.convolution import Convolution, channels_back, channels_first, in_keras_layout
 from onnxdl.nn.parameter import Parameter
 
 
-class Depthwise(Layer):
-    """What depthwise and separable convolutions share: each channel is convolved with kernels of its own."""
+class Depthwise(Convolution):
+    """What depthwise and separable convolutions share: each channel is convolved with ``depth_multiplier`` kernels of its own."""
 
-    rank = 0
+    paddings = ("valid", "same", "causal")
 
-    def __init__(
-        self,
-        kernel_size: int | Sequence[int],
-        strides: int | Sequence[int] = 1,
-        padding: str = "valid",
-        depth_multiplier: int = 1,
-        data_format: str | None = None,
-        dilation_rate: int | Sequence[int] = 1,
-        activation: Any = None,
-        use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.kernel_size = per_axis(kernel_size, self.rank, "kernel_size")
-        self.strides = per_axis(strides, self.rank, "strides")
-        self.dilation_rate = per_axis(dilation_rate, self.rank, "dilation_rate")
-        self.padding, self.data_format = padding, data_format or "channels_first"
-        self.depth_multiplier, self.use_bias = depth_multiplier, use_bias
-        self.activation = activations.get(activation)
-        self.depthwise_initializer, self.bias_initializer = depthwise_initializer, bias_initializer
-        if padding not in ("valid", "same", "causal"):
-            raise GraphError(f"padding is 'valid', 'same' or, in 1-D, 'causal', not {padding!r}")
+    def __init__(self, *args: Any, depth_multiplier: int = 1, depthwise_initializer: Any = "glorot_uniform", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.depth_multiplier, self.depthwise_initializer = depth_multiplier, depthwise_initializer
 
-    def _channels(self, input_shape: tuple[int | None, ...]) -> int:
-        channels = input_shape[1 if self.data_format == "channels_first" else -1]
-        if channels is None or len(input_shape) != self.rank + 2:
-            raise ShapeError(f"{type(self).__name__} takes {self.rank + 2} axes and a known number of channels, not {input_shape}")
-        return channels
-
-    def _depthwise_weight(self, name: str, channels: int) -> Parameter:
-        initializer = _per_channel(self.depthwise_initializer, channels)
+    def depthwise_weight(self, name: str, channels: int) -> Parameter:
+        """The kernels of all channels."""
         return self.add_weight(
             name=name,
             shape=(channels * self.depth_multiplier, 1, *self.kernel_size),
-            initializer=initializer,
+            initializer=_per_channel(self.depthwise_initializer, channels),
             regularizer=self._options.get("depthwise_regularizer"),
             constraint=self._options.get("depthwise_constraint"),
         )
-
-    def _depthwise(self, x: Tensor, kernel: Parameter, bias: Parameter | None = None) -> Tensor:
-        pads = padding_attributes(self.padding, self.kernel_size, x.shape[2:], self.strides, self.dilation_rate)
-        groups = kernel.shape[0] // self.depth_multiplier
-        return op.Conv(x, kernel, bias, strides=self.strides, dilations=self.dilation_rate, group=groups, **pads)
 
 
 def _per_channel(initializer: Any, channels: int) -> Any:
@@ -87,22 +53,32 @@ class DepthwiseConv(Depthwise):
     """Each channel convolved with ``depth_multiplier`` kernels of its own; the base of DepthwiseConv1D and 2D.
 
     Args:
-        kernel_size, strides, dilation_rate: one number, or one for each spatial axis.
-        padding: ``valid`` (none), ``same`` (output size = ceil(input / stride)) or, in 1-D, ``causal``.
+        kernel_size, strides, padding, data_format, dilation_rate: see Convolution.
         depth_multiplier: how many kernels each channel has.
-        data_format: ``channels_first`` (batch, channels, *space) or ``channels_last`` (batch, *space, channels).
+        kwargs: ``activation``, ``use_bias``, ``depthwise_`` and ``bias_initializer``, their regularizers and constraints.
     """
 
     weight_options = ("depthwise", "bias")
 
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        padding: str = "valid",
+        depth_multiplier: int = 1,
+        data_format: str | None = None,
+        dilation_rate: int | Sequence[int] = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier=depth_multiplier, **kwargs)
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        channels = self._channels(input_shape)
-        self.kernel = self._depthwise_weight("kernel", channels)
-        size = channels * self.depth_multiplier
-        self.bias = self.add_weight(name="bias", shape=(size,), initializer=self.bias_initializer) if self.use_bias else None
+        self.channels = self.channels_of(input_shape)
+        self.kernel = self.depthwise_weight("kernel", self.channels)
+        self.bias = self.bias_of(self.channels * self.depth_multiplier)
 
     def call(self, x: Tensor) -> Tensor:
-        y = self._depthwise(channels_first(x, self.data_format), self.kernel, self.bias)
+        y = self.convolved(channels_first(x, self.data_format), self.kernel, self.bias, self.channels)
         return self.activation(channels_back(y, self.data_format))
 
 
@@ -123,7 +99,8 @@ class SeparableConv(Depthwise):
 
     Args:
         filters: the number of output channels.
-        kernel_size, strides, padding, dilation_rate, depth_multiplier, data_format: as DepthwiseConv's.
+        kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier: as DepthwiseConv's.
+        kwargs: ``activation``, ``use_bias``, ``depthwise_``, ``pointwise_`` and ``bias_initializer``, their regularizers and constraints.
     """
 
     weight_options = ("depthwise", "pointwise", "bias")
@@ -137,31 +114,24 @@ class SeparableConv(Depthwise):
         data_format: str | None = None,
         dilation_rate: int | Sequence[int] = 1,
         depth_multiplier: int = 1,
-        activation: Any = None,
-        use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform",
         pointwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, activation, use_bias,
-            depthwise_initializer, bias_initializer, **kwargs,
-        )  # fmt: skip
+        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier=depth_multiplier, **kwargs)
         self.filters, self.pointwise_initializer = filters, pointwise_initializer
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        channels = self._channels(input_shape)
-        self.depthwise_kernel = self._depthwise_weight("depthwise_kernel", channels)
+        self.channels = self.channels_of(input_shape)
+        self.depthwise_kernel = self.depthwise_weight("depthwise_kernel", self.channels)
         self.pointwise_kernel = self.add_weight(
             name="pointwise_kernel",
-            shape=(self.filters, channels * self.depth_multiplier, *[1] * self.rank),
+            shape=(self.filters, self.channels * self.depth_multiplier, *[1] * self.rank),
             initializer=in_keras_layout(self.pointwise_initializer, self.rank),
         )
-        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer=self.bias_initializer) if self.use_bias else None
+        self.bias = self.bias_of(self.filters)
 
     def call(self, x: Tensor) -> Tensor:
-        y = self._depthwise(channels_first(x, self.data_format), self.depthwise_kernel)
+        y = self.convolved(channels_first(x, self.data_format), self.depthwise_kernel, None, self.channels)
         y = op.Conv(y, self.pointwise_kernel, self.bias)
         return self.activation(channels_back(y, self.data_format))
 

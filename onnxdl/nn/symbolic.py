@@ -12,6 +12,7 @@ from onnxdl.graph.dtypes import DTypeLike, to_ir
 from onnxdl.graph.tensor import Tensor
 from onnxdl.graph.trace import Trace, current_trace
 from onnxdl.graph.walk import ancestry, copy_nodes
+from onnxdl.nn import precision
 from onnxdl.nn.structure import map_tensors, tensors_in
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def replay(inputs: Sequence[Tensor], outputs: Any, values: Sequence[Tensor]) -> 
             results = tensors_in(call.layer(*args, training=call.training, **kwargs))
             known.update(zip(node.outputs, results, strict=True))
         else:
+            known.update((v, precision.single(known[v])) for v in node.inputs if v is not None)
             copy_nodes([node], known, trace)
     return map_tensors(lambda t: known[t.value], outputs)
 

@@ -53,7 +53,7 @@ class TimeDistributed(Wrapper):
 
 
 class Bidirectional(Layer):
-    """A recurrent layer run over a sequence from both sides (Schuster and Paliwal 1997).
+    """A recurrent layer run over a sequence from both sides (Schuster and Paliwal 1997); masked steps give 0.
 
     Args:
         layer: an RNN, LSTM, GRU or SimpleRNN, or another layer with ``go_backwards`` and ``return_sequences``.
@@ -69,17 +69,20 @@ class Bidirectional(Layer):
             raise GraphError(f"merge_mode is 'concat', 'sum', 'mul', 'ave' or None, not {merge_mode!r}")
         self.forward_layer, self.merge_mode = layer, merge_mode
         if backward_layer is None:
-            arguments = {k: v for k, v in layer.arguments().items() if k != "name"}
+            arguments = {k: v for k, v in layer.constructor_arguments().items() if k != "name"}
             backward_layer = type(layer)(**{**arguments, "go_backwards": not layer.go_backwards})
         self.backward_layer = backward_layer
         if layer.go_backwards == backward_layer.go_backwards:
             raise GraphError("the backward layer of Bidirectional needs the other value of go_backwards")
+        for each in (layer, backward_layer):
+            if hasattr(each, "zero_output_for_mask"):
+                each.zero_output_for_mask = each.return_sequences
 
-    def call(self, x: Tensor, initial_state: Any = None) -> Any:
+    def call(self, x: Tensor, initial_state: Any = None, mask: Tensor | None = None) -> Any:
         half = len(initial_state) // 2 if initial_state is not None else 0
         first, second = (None, None) if initial_state is None else (initial_state[:half], initial_state[half:])
-        ahead, *states = _as_list(self.forward_layer(x, initial_state=first, mask=x.mask))
-        back, *more = _as_list(self.backward_layer(x, initial_state=second, mask=x.mask))
+        ahead, *states = _as_list(self.forward_layer(x, initial_state=first, mask=mask))
+        back, *more = _as_list(self.backward_layer(x, initial_state=second, mask=mask))
         if self.forward_layer.return_sequences:
             back = reversed_in_time(back)
         output = self._merged(ahead, back)

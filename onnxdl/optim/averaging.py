@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-
-import numpy as np
+from typing import TypeVar
 
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 from onnxdl.optim.weights import Update
 
 SLOT = "average"
+T = TypeVar("T")
 
 
 def averaged(update: Update, momentum: float, overwrite: int | None, state: Mapping[str, Tensor], before: Tensor) -> Update:
@@ -27,7 +27,7 @@ def averaged(update: Update, momentum: float, overwrite: int | None, state: Mapp
     return Update({name: op.Where(due, averages[name], p) for name, p in update.weights.items()}, entries)
 
 
-def averages_in(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def averages_in(state: Mapping[str, T]) -> dict[str, T]:
     """The averaged weights of a State by name; none where no average is kept."""
     found = ((re.fullmatch(rf"optimizer\.(?:\d+\.)*{SLOT}\.(.+)", name), array) for name, array in state.items())
     return {match[1]: array for match, array in found if match is not None}

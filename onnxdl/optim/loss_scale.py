@@ -11,7 +11,7 @@ from onnxdl.graph.tensor import Tensor
 from onnxdl.optim.accumulation import either
 from onnxdl.optim.clipping import squared_norm
 from onnxdl.optim.optimizer import Optimizer
-from onnxdl.optim.weights import Shaped, Update, Weight
+from onnxdl.optim.weights import Schedule, Shaped, Update, Weight
 
 SCALE, GOOD = "loss_scale", "good_steps"
 
@@ -24,8 +24,17 @@ class LossScaleOptimizer(Optimizer):
     """
 
     def __init__(self, inner_optimizer: Optimizer, initial_scale: float = 2.0**15, dynamic_growth_steps: int = 2000) -> None:
-        super().__init__(inner_optimizer.learning_rate)
         self.inner_optimizer, self.initial_scale, self.dynamic_growth_steps = inner_optimizer, initial_scale, dynamic_growth_steps
+        super().__init__(inner_optimizer.learning_rate)
+
+    @property
+    def learning_rate(self) -> float | Schedule:
+        """The other optimizer's."""
+        return self.inner_optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float | Schedule) -> None:
+        self.inner_optimizer.learning_rate = value
 
     def start(self, weights: Mapping[str, Shaped]) -> dict[str, np.ndarray]:
         own: dict[str, np.ndarray] = {SCALE: np.full((), self.initial_scale, np.float32), GOOD: np.zeros((), np.int64)}

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 
+_DTYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
+
+
 class Cell:
     """One array of the State, resident on a device.
 
@@ -108,8 +111,8 @@ class StepSession:
         names = [o.name for o in self.session.get_outputs()]
         self._cells = list(cells.items())
         self._written = [cells[n.removeprefix("next/")] for n in names if n.startswith("next/")]
-        self._returned = [n for n in names if not n.startswith("next/")]
-        self._order = {n: i for i, n in enumerate(names)}
+        returned = [o for o in self.session.get_outputs() if not o.name.startswith("next/")]
+        self._returned = {o.name: _fixed_shape(o) for o in returned}
         self.inputs = [i.name for i in self.session.get_inputs() if i.name not in cells]
         self._bindings: dict[tuple[bool, ...], Any] = {}
 
@@ -119,23 +122,27 @@ class StepSession:
         binding = self._binding()
         for name in self.inputs:
             binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(batch[name], self.device, 0))
-        for name in self._returned:
-            binding.bind_output(name, "cpu")
+        results: dict[str, Any] = {}
+        for name, fixed in self._returned.items():
+            if fixed is None:
+                binding.bind_output(name, "cpu")
+            else:
+                results[name] = ort.OrtValue.ortvalue_from_shape_and_type(*fixed, "cpu", 0)
+                binding.bind_ortvalue_output(name, results[name])
         try:
             self.session.run_with_iobinding(binding)
         except Exception as error:  # its exceptions share no base class of their own
             raise RuntimeFailure(f"ONNX Runtime cannot run the step: {one_line(error)}") from error
-        outputs = binding.get_outputs()
-        results = Results(
-            {name: outputs[i] for i, name in enumerate(binding.names) if name in self._order and not name.startswith("next/")}
-        )
+        if len(results) < len(self._returned):
+            outputs = binding.get_outputs()  # all of them, the State's too: left out where every shape is known
+            results = {name: outputs[i] for i, name in enumerate(binding.names) if name in self._returned}
         for cell in self._written:
             cell.flip()
-        return results
+        return Results(results)
 
     def _binding(self) -> Any:
         """The binding for the way the cells lie now; there are two in plain training, more where sessions share cells."""
-        key = tuple(cell.flipped for _, cell in self._cells)
+        key = tuple([cell.flipped for _, cell in self._cells])
         binding = self._bindings.get(key)
         if binding is None:
             binding = self._bindings[key] = self.session.io_binding()
@@ -149,3 +156,9 @@ class StepSession:
                     binding.names.append(f"next/{name}")
             binding.names.extend(self._returned)
         return binding
+
+
+def _fixed_shape(output: Any) -> tuple[list[int], Any] | None:
+    """Shape and element type of an output, None where either is not known before the run."""
+    dtype = _DTYPES.get(output.type)
+    return (output.shape, dtype) if dtype is not None and all(isinstance(d, int) for d in output.shape) else None

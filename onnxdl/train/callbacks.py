@@ -2,58 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 if TYPE_CHECKING:
     from onnxdl.train.model import Model
 
-Logs = dict[str, float]
+Logs = dict[str, Any]
 
 
 class Callback:
-    """Override the hooks you need; ``self.model`` is the model in training, ``self.params`` its epochs and steps."""
+    """Override the hooks you need; ``self.model`` is the model in training, ``self.params`` its epochs and steps.
+
+    ``logs`` hold the loss and metrics so far by name. Set ``self.model.stop_training = True`` to stop after a step or an epoch.
+    """
 
     model: Model
     params: Mapping[str, Any]
 
     def set_model(self, model: Model) -> None:
-        """Called once before training."""
+        """Called once before the first hook."""
         self.model = model
 
     def set_params(self, params: Mapping[str, Any]) -> None:
-        """Called once before training."""
+        """Called once before the first hook."""
         self.params = params
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Called before the first epoch."""
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Called after the last epoch."""
+        """Called after the last epoch, with its logs."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Called before an epoch; the first is 0."""
+        """Called before an epoch; the first is 0. A run that is resumed within an epoch does not begin it again."""
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Called after an epoch, with its loss and metrics, validation included."""
 
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of ``on_train_batch_begin``."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of ``on_train_batch_end``."""
+
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Called before a step."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Called after a step, with the epoch's loss and metrics so far."""
+        self.on_batch_end(batch, logs)
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Called before an evaluation, that of the validation data included."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Called after an evaluation, with its loss and metrics."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before a batch of an evaluation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after a batch of an evaluation, with the loss and metrics so far."""
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Called before a prediction."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """Called after a prediction."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before a batch of a prediction."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after a batch of a prediction, with its ``outputs``."""
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of this callback, as JSON holds it."""
+        """What a checkpoint keeps of this callback: arrays, and what JSON holds."""
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Takes back what ``state`` gave."""
+        """Takes back what ``state`` gave, after ``on_train_begin``."""
 
 
-class CallbackList(Callback):
+_BATCH_HOOKS = {
+    "train": ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end"),
+    "test": ("on_test_batch_begin", "on_test_batch_end"),
+    "predict": ("on_predict_batch_begin", "on_predict_batch_end"),
+}
+
+
+class CallbackList:
     """Several callbacks as one."""
 
     def __init__(self, callbacks: Sequence[Callback], model: Model, params: Mapping[str, Any]) -> None:
@@ -67,11 +107,23 @@ class CallbackList(Callback):
         for callback in self.callbacks:
             getattr(callback, hook)(*args)
 
-    @property
-    def watches_batches(self) -> bool:
-        """Whether any of them wants to know of each step."""
-        hooks = ("on_train_batch_begin", "on_train_batch_end")
-        return any(getattr(type(c), hook) is not getattr(Callback, hook) for c in self.callbacks for hook in hooks)
+    def watches(self, mode: str) -> bool:
+        """Whether any of them wants to know of each batch; ``mode`` is train, test or predict."""
+        return any(_overrides(c, hook) for c in self.callbacks for hook in _BATCH_HOOKS[mode])
+
+    def names(self) -> dict[str, Callback]:
+        """The callbacks by their class, numbered where several share it: what a checkpoint calls them."""
+        named: dict[str, Callback] = {}
+        for callback in self.callbacks:
+            base = type(callback).__name__
+            count = sum(name.partition(":")[0] == base for name in named)
+            named[f"{base}:{count}" if count else base] = callback
+        return named
+
+
+def _overrides(callback: Callback, hook: str) -> bool:
+    found = getattr(callback, hook)
+    return getattr(found, "__func__", found) is not getattr(Callback, hook)
 
 
 class History(Callback):
@@ -93,42 +145,11 @@ class History(Callback):
         self.epoch, self.history = list(state["epoch"]), {k: list(v) for k, v in state["history"].items()}
 
 
-class EarlyStopping(Callback):
-    """Stops when ``monitor`` has not got better by ``min_delta`` for ``patience`` epochs."""
+class LambdaCallback(Callback):
+    """Functions as hooks: ``LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs))``."""
 
-    def __init__(
-        self, monitor: str = "val_loss", min_delta: float = 0.0, patience: int = 0, mode: str = "auto", restore_best_weights: bool = False
-    ) -> None:
-        self.monitor, self.min_delta, self.patience, self.restore_best_weights = monitor, abs(min_delta), patience, restore_best_weights
-        self.sign = better_sign(monitor, mode)
-        self.best, self.wait = -np.inf, 0
-        self.best_weights: list[np.ndarray] | None = None
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        value = (logs or {}).get(self.monitor)
-        if value is None:
-            return
-        if self.sign * value > self.best + self.min_delta:
-            self.best, self.wait = self.sign * value, 0
-            if self.restore_best_weights:
-                self.best_weights = self.model.get_weights()
-            return
-        self.wait += 1
-        if self.wait >= self.patience:
-            self.model.stop_training = True
-            if self.best_weights is not None:
-                self.model.set_weights(self.best_weights)
-
-    def state(self) -> dict[str, Any]:
-        return {"best": None if self.best == -np.inf else float(self.best), "wait": self.wait}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        self.best, self.wait = -np.inf if state["best"] is None else state["best"], state["wait"]
-
-
-def better_sign(monitor: str, mode: str) -> int:
-    """1 where larger is better, -1 where smaller is; ``auto`` goes by the name."""
-    if mode in ("min", "max"):
-        return 1 if mode == "max" else -1
-    larger = ("acc", "auc", "precision", "recall", "f1", "iou", "cosine")
-    return 1 if any(word in monitor.lower() for word in larger) else -1
+    def __init__(self, **hooks: Callable[..., None]) -> None:
+        for name, function in hooks.items():
+            if not name.startswith("on_") or not hasattr(Callback, name):
+                raise TypeError(f"no hook is called {name!r}")
+            setattr(self, name, function)

@@ -37,14 +37,15 @@ def _settings(model: Model) -> dict[str, str]:
     """How the model was compiled, by names, so that ``load`` can compile it again; objects without a name are left out."""
     recipe = model.recipe
     settings = {"optimizer": next((n for n, kind in optim.NAMES.items() if type(recipe.optimizer) is kind), None)}
-    settings["loss"] = _joined([loss.name for loss in recipe.losses], losses.NAMES)
+    settings["loss"] = _joined([losses.name_of(loss) for loss in recipe.losses])
     if len(recipe.metrics) == 1:
-        settings["metrics"] = _joined([m.name for m in recipe.metrics[0]], {**metrics.NAMES, "accuracy": None, "acc": None})
+        settings["metrics"] = _joined([metrics.name_of(metric) for metric in recipe.metrics[0]])
     return {f"onnxdl.compile.{key}": value for key, value in settings.items() if value}
 
 
-def _joined(names: Sequence[str], known: Mapping[str, object]) -> str | None:
-    return "\n".join(names) if all(name in known for name in names) else None
+def _joined(names: Sequence[str | None]) -> str | None:
+    known = [name for name in names if name is not None]
+    return "\n".join(known) if len(known) == len(names) else None
 
 
 def compile_as_saved(model: Model, metadata: Mapping[str, str]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -12,6 +13,8 @@ from onnxdl.errors import TrainingError
 from onnxdl.runtime import StepSession
 from onnxdl.runtime.cells import Cell, Results
 from onnxdl.train import step as steps
+from onnxdl.train.feed import weight_arrays, weight_specs
+from onnxdl.train.step import Spec
 
 if TYPE_CHECKING:
     from onnxdl.train.model import Model
@@ -23,18 +26,21 @@ class TrainStep:
     ``program`` is the step as an ir.Model, after the protocol of ``onnxdl.train.step``.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, weights: tuple[Spec, ...] = ()) -> None:
         self._model = model
-        recipe = model.recipe
+        recipe = replace(model.recipe, weights=weights)
         self.program = steps.train_step(recipe)
         inputs = {v.name for v in self.program.graph.inputs}
         model.keep_extra_state({n: a for n, a in steps.extra_state(recipe).items() if n in inputs})
         cells = {n: c for n, c in model.cells().items() if n in inputs}
         self.session = StepSession(_serialized(_without_unchanged(self.program.clone())), cells, device=model.device)
 
-    def __call__(self, x: object, y: object = None) -> Results:
+    def __call__(self, x: object, y: object = None, sample_weight: object = None) -> Results:
         """Runs one step on a batch; reading a value of the result waits for it."""
-        return self.session(self._model.batch(x, y))
+        if sample_weight is None:
+            return self.session(self._model.batch(x, y))
+        weights = weight_arrays(self._model, y, sample_weight)
+        return self._model.train_step(weight_specs(weights)).session(self._model.batch(x, y, weights))
 
     def run(self, batch: Mapping[str, np.ndarray]) -> Results:
         """Runs one step on arrays by input name, which must have the model's types."""
@@ -44,8 +50,8 @@ class TrainStep:
 class Evaluation:
     """Loss and metrics over batches, with the weights as they stand."""
 
-    def __init__(self, model: Model) -> None:
-        recipe = model.recipe
+    def __init__(self, model: Model, weights: tuple[Spec, ...] = ()) -> None:
+        recipe = replace(model.recipe, weights=weights)
         program = steps.evaluation_step(recipe)
         inputs = {v.name for v in program.graph.inputs}
         shared = model.cells()
@@ -72,12 +78,12 @@ class Prediction:
 T = TypeVar("T")
 
 
-def cached(model: Model, kind: Callable[[Model], T]) -> T:
+def cached(model: Model, kind: Callable[..., T], *arguments: Hashable) -> T:
     """The model's program of that kind, built at its first use."""
-    programs = model.programs
-    if kind not in programs:
-        programs[kind] = kind(model)
-    return programs[kind]  # type: ignore[no-any-return]
+    programs, key = model.programs, (kind, *arguments)
+    if key not in programs:
+        programs[key] = kind(model, *arguments)
+    return programs[key]  # type: ignore[no-any-return]
 
 
 def _without_unchanged(model: ir.Model) -> ir.Model:

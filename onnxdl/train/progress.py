@@ -6,10 +6,13 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
+
+from onnxdl.errors import TrainingError
 
 Logs = Mapping[str, float]
 _REDRAW_S = 0.1
@@ -21,26 +24,33 @@ class Reporter:
     Args:
         verbose: ``auto`` or 1 a bar on a terminal and a line an epoch elsewhere, 2 a line an epoch, 0 nothing.
         epochs: the number of epochs.
+
+    Raises:
+        TrainingError: verbose is something else.
     """
 
-    def __init__(self, verbose: int | str, epochs: int) -> None:
+    def __init__(self, verbose: int | str, epochs: int = 1) -> None:
         if verbose not in ("auto", 0, 1, 2):
-            raise ValueError(f"verbose is 'auto', 0, 1 or 2, not {verbose!r}")
+            raise TrainingError(f"verbose is 'auto', 0, 1 or 2, not {verbose!r}")
         self.console = Console(file=sys.stdout)
         self.quiet = verbose == 0
         self.bar = verbose in ("auto", 1) and self.console.is_terminal
         self.epochs = epochs
 
-    @contextlib.contextmanager
-    def epoch(self, number: int, steps: int | None, start: int) -> Iterator[Epoch]:
+    def epoch(self, number: int, steps: int | None, start: int) -> AbstractContextManager[Pass]:
         """One epoch's report."""
+        return self.pass_(f"epoch {number + 1}/{self.epochs}", steps, not self.quiet, start)
+
+    @contextlib.contextmanager
+    def pass_(self, name: str, steps: int | None, line: bool, start: int = 0) -> Iterator[Pass]:
+        """The report of one pass over data; ``line`` says whether a line with the result is left."""
         progress = self._progress() if self.bar else None
-        task = Epoch(progress, f"epoch {number + 1}/{self.epochs}", steps, start)
+        report = Pass(progress, name, steps, start)
         with progress or contextlib.nullcontext():
-            yield task
-        if not self.quiet and task.logs is not None:
-            seconds = time.perf_counter() - task.began
-            self.console.print(f"epoch {number + 1}/{self.epochs}  {seconds:.1f} s  {written(task.logs)}", highlight=False, soft_wrap=True)
+            yield report
+        if line and report.logs is not None:
+            seconds = time.perf_counter() - report.began
+            self.console.print(f"{name}  {seconds:.1f} s  {written(report.logs)}", highlight=False, soft_wrap=True)
 
     def _progress(self) -> Progress:
         columns: list[ProgressColumn] = [
@@ -55,8 +65,8 @@ class Reporter:
         return Progress(*columns, console=self.console, transient=True)
 
 
-class Epoch:
-    """The report of one epoch as it goes on."""
+class Pass:
+    """The report of one pass over the data as it goes on."""
 
     def __init__(self, progress: Progress | None, name: str, steps: int | None, start: int) -> None:
         self.began = self._drawn = time.perf_counter()
@@ -65,18 +75,23 @@ class Epoch:
         self._task = progress.add_task(name, total=steps, completed=start, logs="") if progress is not None else None
 
     @property
+    def visible(self) -> bool:
+        """Whether there is a bar."""
+        return self._progress is not None
+
+    @property
     def wants_logs(self) -> bool:
         """Whether it is time to show loss and metrics again."""
         return self._progress is not None and time.perf_counter() - self._drawn > _REDRAW_S
 
-    def show(self, done: int, logs: Logs) -> None:
-        """Shows loss and metrics after ``done`` steps."""
+    def show(self, done: int, logs: Logs | None = None) -> None:
+        """Shows that ``done`` batches are done, and their loss and metrics."""
         self._drawn = time.perf_counter()
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, logs=written(logs))
+            self._progress.update(self._task, completed=done, logs=written(logs or {}))
 
     def finish(self, logs: Logs) -> None:
-        """Gives the epoch's last word."""
+        """Gives the last word."""
         self.logs = logs
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from onnxdl.graph.tensor import Tensor
 from onnxdl.nn.layer import Layer
 from onnxdl.train.matching import spec_of
-from onnxdl.train.model import Model, name_layers
+from onnxdl.train.model import Model
+from onnxdl.train.network import name_layers
 
 
 class Sequential(Model):

@@ -18,6 +18,7 @@ from onnxdl.errors import TrainingError
 from onnxdl.graph import op, random
 from onnxdl.graph.tensor import Tensor
 from onnxdl.graph.trace import Trace, scope
+from onnxdl.nn import precision
 from onnxdl.nn.layer import Layer
 from onnxdl.nn.losses import Loss
 from onnxdl.nn.metrics import Metric
@@ -48,6 +49,9 @@ class Recipe:
     metrics: Sequence[Sequence[Metric]]
     optimizer: Optimizer
     trained: Sequence[Parameter]
+    weights: Sequence[Spec] = ()
+    loss_weights: Sequence[float] = ()
+    mixed_precision: bool = False
 
     def parameter_names(self) -> dict[Parameter, str]:
         """The State's name of every parameter."""
@@ -58,15 +62,16 @@ def train_step(recipe: Recipe) -> ir.Model:
     """One step of training as an ONNX model."""
     names = recipe.parameter_names()
     with Trace("train_step", training=True) as trace:
-        inputs, targets = _declare_batch(trace, recipe)
+        inputs, targets, weights = _declare_batch(trace, recipe)
         step, seed = trace.input("step", "int64", []), trace.input("seed", "int64", [])
         trace.declare = _inputs_for(trace, names)
         trace.random_key = lambda: (seed, step)
-        predictions = _predict(recipe, inputs)
-        loss = _total_loss(trace, recipe, targets, predictions)
+        with precision.mixed_precision(recipe.mixed_precision):
+            predictions = precision.single(_predict(recipe, inputs))
+        loss = _total_loss(trace, recipe, targets, predictions, weights)
         following: dict[str, Tensor] = {"step": step + 1, "seed": seed}
         following.update(_updates(trace, recipe, names, loss, step))
-        results, accumulated = _metrics(trace, recipe, targets, predictions)
+        results, accumulated = _metrics(trace, recipe, targets, predictions, weights)
         following.update(accumulated)
         following.update((names[p], t) for p, t in trace.updates.items())
         for p, name in names.items():
@@ -78,11 +83,11 @@ def train_step(recipe: Recipe) -> ir.Model:
 def evaluation_step(recipe: Recipe) -> ir.Model:
     """Loss and metrics of a batch, the weights unchanged; only the metrics' entries have a next value."""
     with Trace("evaluation_step") as trace:
-        inputs, targets = _declare_batch(trace, recipe)
+        inputs, targets, weights = _declare_batch(trace, recipe)
         trace.declare = _inputs_for(trace, recipe.parameter_names())
         predictions = _predict(recipe, inputs)
-        loss = _total_loss(trace, recipe, targets, predictions)
-        results, accumulated = _metrics(trace, recipe, targets, predictions)
+        loss = _total_loss(trace, recipe, targets, predictions, weights)
+        results, accumulated = _metrics(trace, recipe, targets, predictions, weights)
         outputs = {"loss": loss, **results, **{NEXT + name: t for name, t in accumulated.items()}}
         return trace.model(outputs, _metadata("evaluation-step", accumulated, recipe))
 
@@ -148,10 +153,12 @@ def call_model(model: Layer, tensors: Sequence[Tensor]) -> Any:
     return model.at_top(list(tensors) if len(tensors) > 1 else tensors[0])
 
 
-def _declare_batch(trace: Trace, recipe: Recipe) -> tuple[list[Tensor], list[Tensor]]:
-    inputs = [trace.input(s.name, s.dtype, s.shape) for s in recipe.inputs]
-    targets = [trace.input(s.name, s.dtype, s.shape) for s in recipe.targets]
-    return inputs, targets
+def _declare_batch(trace: Trace, recipe: Recipe) -> tuple[list[Tensor], list[Tensor], list[Tensor | None]]:
+    """The model's inputs, the targets, and for each target the weights of its samples or None."""
+    inputs, targets, weights = ([trace.input(*s) for s in specs] for specs in (recipe.inputs, recipe.targets, recipe.weights))
+    if len(weights) == len(targets):
+        return inputs, targets, [*weights]
+    return inputs, targets, [weights[0] if weights else None] * len(targets)
 
 
 def _inputs_for(trace: Trace, names: Mapping[Parameter, str]) -> Any:
@@ -165,22 +172,17 @@ def _predict(recipe: Recipe, inputs: Sequence[Tensor]) -> list[Tensor]:
     return predictions
 
 
-def _total_loss(trace: Trace, recipe: Recipe, targets: Sequence[Tensor], predictions: Sequence[Tensor]) -> Tensor:
+def _total_loss(
+    trace: Trace, recipe: Recipe, targets: Sequence[Tensor], predictions: Sequence[Tensor], weights: Sequence[Tensor | None]
+) -> Tensor:
     """The losses of all outputs, what layers added with ``add_loss``, and the weights' regularizers, summed."""
     with scope("loss"):
-        parts = [loss(t, p, _mask_weights(p)) for loss, t, p in zip(recipe.losses, targets, predictions, strict=True)]
-        parts += [op.ReduceSum(t, keepdims=0) if t.ndim else t for t in trace.losses]
+        parts = [loss(t, p, w) for loss, t, p, w in zip(recipe.losses, targets, predictions, weights, strict=True)]
+        factors = recipe.loss_weights or [1.0] * len(parts)
+        parts = [part if factor == 1.0 else part * factor for part, factor in zip(parts, factors, strict=True)]
+        parts += [op.ReduceSum(t.astype(parts[0].dtype), keepdims=0) for t in trace.losses]
         parts += recipe.model.regularization_losses()
         return parts[0] if len(parts) == 1 else op.Sum(*parts)
-
-
-def _mask_weights(y_pred: Tensor) -> Tensor | None:
-    """Weights that turn a mean over all steps into the mean over those that ``y_pred``'s mask counts."""
-    if y_pred.mask is None:
-        return None
-    counts = op.Cast(y_pred.mask, to=y_pred.dtype)
-    share = op.ReduceMean(counts, keepdims=0)
-    return counts / op.Where(op.Equal(share, 0.0), 1.0, share)
 
 
 def _updates(trace: Trace, recipe: Recipe, names: Mapping[Parameter, str], loss: Tensor, step: Tensor) -> dict[str, Tensor]:
@@ -202,14 +204,14 @@ def _updates(trace: Trace, recipe: Recipe, names: Mapping[Parameter, str], loss:
 
 
 def _metrics(
-    trace: Trace, recipe: Recipe, targets: Sequence[Tensor], predictions: Sequence[Tensor]
+    trace: Trace, recipe: Recipe, targets: Sequence[Tensor], predictions: Sequence[Tensor], weights: Sequence[Tensor | None]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     results: dict[str, Tensor] = {}
     following: dict[str, Tensor] = {}
-    pairs = [(t, p) for t, p, metrics in zip(targets, predictions, recipe.metrics, strict=True) for _ in metrics]
-    for (name, metric), (y_true, y_pred) in zip(named_metrics(recipe), pairs, strict=True):
+    given = [(t, p, w) for t, p, w, metrics in zip(targets, predictions, weights, recipe.metrics, strict=True) for _ in metrics]
+    for (name, metric), (y_true, y_pred, weight) in zip(named_metrics(recipe), given, strict=True):
         with scope(f"metrics/{name}"):
-            added = metric.update(y_true, y_pred)
+            added = metric.update(y_true, y_pred, weight) if metric.weighted else metric.update(y_true, y_pred)
             total = {s: trace.input(f"metrics.{name}.{s}", "float32", shape) + added[s] for s, shape in metric.slots().items()}
             results[name] = metric.result(**total)
             following.update((f"metrics.{name}.{s}", t) for s, t in total.items())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from onnxdl.viz.cost import Cost, node_cost
     from onnxdl.viz.curves import save_curves
+    from onnxdl.viz.images import save_images
     from onnxdl.viz.picture import draw
     from onnxdl.viz.table import Row, layers_table, print_layers
     from onnxdl.viz.values import node_values
@@ -21,9 +22,10 @@ _HOMES = {
     "node_values": "values",
     "print_layers": "table",
     "save_curves": "curves",
+    "save_images": "images",
 }
 
-__all__ = ["Cost", "Row", "draw", "layers_table", "node_cost", "node_values", "print_layers", "save_curves"]
+__all__ = ["Cost", "Row", "draw", "layers_table", "node_cost", "node_values", "print_layers", "save_curves", "save_images"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from onnxdl.autodiff.check import check_gradient
-from onnxdl.autodiff.custom import custom_gradient
+from onnxdl.autodiff.custom import custom_gradient, stop_gradient
 from onnxdl.autodiff.gradient import gradient
 from onnxdl.autodiff.higher import hvp, jvp
 from onnxdl.errors import GradientError
@@ -62,6 +62,13 @@ def test_wrong_count_of_tangents() -> None:
 def test_check_gradient_returns_the_error_and_takes_integer_arguments() -> None:
     assert check_gradient(_layer, rand(2, 3), rand(3, 4)) < 1e-6
     assert check_gradient(lambda x, i: op.Gather(x, i), np.float32([1, 2, 3]), np.array([0, 2, 0])) < 1e-6
+
+
+def test_check_gradient_in_float32_where_there_is_no_float64() -> None:
+    error = check_gradient(lambda x, w: op.Conv(x, w) * op.Conv(x, w), rand(1, 2, 4, 4), rand(2, 2, 3, 3), dtype="float32", atol=1e-5)
+    assert 0 < error < 1e-2
+    with pytest.raises(GradientError, match="central differences give"):
+        check_gradient(lambda x: stop_gradient(x) * x, np.array([1.0, 2.0]), dtype="float32")
 
 
 def test_check_gradient_names_the_element_that_disagrees() -> None:

@@ -10,14 +10,13 @@ import onnx_ir as ir
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from onnxdl import runtime
 from onnxdl.autodiff import registry
 from onnxdl.autodiff.gradient import attributes_of
 from onnxdl.errors import RuntimeFailure
 from onnxdl.graph.tensor import Tensor, as_tensor
 from onnxdl.graph.trace import IR_VERSION, Trace
 from tests.autodiff.cases import Case, all_cases
-from tests.autodiff.oracle import call, is_float_array
+from tests.autodiff.oracle import call, is_float_array, run_trace
 
 
 def _is_lowered(case: Case) -> bool:
@@ -35,14 +34,14 @@ def test_lowering_computes_the_operator(case: Case) -> None:
         inputs = [trace.input(f"x{i}", np.float32, x.shape) if f"x{i}" in feeds else x for i, x in enumerate(case.inputs)]
         for y in call(case, inputs):
             trace.add_output(y)
-        expected = _run(trace, feeds)
+        expected = _expected(case, trace, feeds)
         node = next(n for n in trace.graph if n.op_type == case.op and n.domain == case.domain)
         entry = registry.find(case.op, case.domain)
         assert entry is not None
         given = [None if v is None else Tensor(v, trace) for v in node.inputs]
         lowered = entry.rule(*given, **attributes_of(node))
         trace.graph.outputs.clear()
-        for y in _floats(lowered):
+        for y in _floats(lowered)[: len(expected)]:
             trace.add_output(y)
     for ours, theirs in zip(_run(trace, feeds), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
@@ -52,9 +51,19 @@ def _floats(results: Any) -> list[Tensor]:
     return [t for t in (results if isinstance(results, tuple | list) else [results]) if as_tensor(t).dtype.kind == "f"]
 
 
-def _run(trace: Trace, feeds: dict[str, np.ndarray]) -> Sequence[np.ndarray]:
-    model = ir.to_proto(ir.Model(trace.graph, ir_version=IR_VERSION))
+def _expected(case: Case, trace: Trace, feeds: dict[str, np.ndarray]) -> Sequence[np.ndarray]:
+    """The operator's own outputs; those of the case's NumPy where no runtime here has the operator."""
     try:
-        return runtime.run(runtime.create_session(model.SerializeToString(), threads=1), None, feeds)
+        return _run(trace, feeds)
+    except NotImplementedError:
+        assert case.forward is not None
+        results = case.forward(*case.inputs, **case.attributes)
+        return results if isinstance(results, tuple) else [results]
+
+
+def _run(trace: Trace, feeds: dict[str, np.ndarray]) -> Sequence[np.ndarray]:
+    try:
+        return run_trace(trace, feeds)
     except RuntimeFailure:
+        model = ir.to_proto(ir.Model(trace.graph, ir_version=IR_VERSION))
         return ReferenceEvaluator(model).run(None, feeds)  # type: ignore[no-any-return]

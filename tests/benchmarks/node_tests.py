@@ -22,6 +22,8 @@ from onnxdl.errors import RuntimeFailure
 from tests.autodiff.oracle import Erf, Gelu
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
+SETTINGS = {"Dropout": (1,), "Resize": (1, 2), "Upsample": (1,)}
+"""Float inputs that are settings, as shapes and axes are, and count as constants: a ratio of dropout, regions and scales of resizing."""
 RANDOM = {"Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError)
 """What a forward pass of onnx.reference may raise where it does not know an operator, or not in float64."""
@@ -48,7 +50,9 @@ class NodeTest:
     @property
     def inputs(self) -> list[str]:
         """The inputs to differentiate by."""
-        return [v.name for v in self.model.graph.input if _is_float_tensor(v) and v.name in self.feeds]
+        node = self.model.graph.node[0]
+        left_out = {node.input[i] for i in SETTINGS.get(node.op_type, ()) if i < len(node.input)}
+        return [v.name for v in self.model.graph.input if _is_float_tensor(v) and v.name not in left_out]
 
     @property
     def outputs(self) -> list[str]:
@@ -91,16 +95,20 @@ class NodeTest:
         yield lambda feeds: run_model(session, wide(feeds))
 
 
-def node_tests(operator: str | None = None) -> Iterator[NodeTest]:
-    """The eligible tests, all of them or those of one operator."""
+def node_tests(operator: str | None = None, *, one_each: bool = False) -> Iterator[NodeTest]:
+    """The eligible tests: all of them, those of one operator, or one of each."""
+    seen: set[str] = set()
     for case in _all_cases():
         graph = case.model.graph
-        if "_expanded" in case.name or operator not in (None, graph.node[0].op_type):
+        op_type = graph.node[0].op_type
+        if "_expanded" in case.name or operator not in (None, op_type) or op_type in seen:
             continue
         feeds = {v.name: _plain(x) for v, x in zip(graph.input, case.data_sets[0][0], strict=True)}
         if not any(map(_is_float_tensor, graph.input)) or not any(map(_is_float_tensor, graph.output)):
             continue
         if (model := _runnable(case.model, feeds)) is not None:
+            if one_each:
+                seen.add(op_type)
             yield NodeTest(case.name, model, feeds)
 
 

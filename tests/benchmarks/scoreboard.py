@@ -60,13 +60,19 @@ class Slope(NamedTuple):
     behind: float
     noise: float
 
+    @property
+    def central(self) -> float:
+        """The central difference. Where the function jumps it grows as steps shrink."""
+        return (self.ahead + self.behind) / 2
+
     def agrees(self, rtol: float) -> bool:
         """Whether ours is the central difference, up to rounding."""
-        central = (self.ahead + self.behind) / 2
-        return abs(self.ours - central) <= rtol * max(self.scale, abs(central)) + self.noise
+        return abs(self.ours - self.central) <= rtol * max(self.scale, abs(self.central)) + self.noise
 
     def is_kink(self) -> bool:
-        """Whether the two sides differ by more than curvature and rounding explain."""
+        """Whether the two sides differ by more than curvature and rounding explain, or one lies outside the domain."""
+        if not np.isfinite(self.ahead) or not np.isfinite(self.behind):
+            return True
         return abs(self.ahead - self.behind) > 0.02 * max(self.scale, abs(self.ahead), abs(self.behind)) + 4 * self.noise
 
 
@@ -78,12 +84,22 @@ def judge(test: NodeTest) -> Result:
         here = Comparison(test, session, test.feeds)
     except OnnxdlError as error:
         return Result(test.name, test.operator, "refused", str(error))
+    except REFUSALS as error:
+        return Result(test.name, test.operator, "refused", f"crashed with {type(error).__name__}: {error}")
     note = here.disagreement()
     if note is None:
         return Result(test.name, test.operator, "confirmed")
-    if here.found_kink and (moved := Comparison(test, session, _beside(test))).disagreement() is None and not moved.found_kink:
+    if here.found_kink and _agrees_beside(test, session):
         return Result(test.name, test.operator, "kink", note)
     return Result(test.name, test.operator, "mismatched", note)
+
+
+def _agrees_beside(test: NodeTest, session: Any) -> bool:
+    """Whether the gradient is right at a point a little away from the test's own."""
+    try:
+        return Comparison(test, session, _beside(test)).disagreement() is None
+    except OnnxdlError:
+        return False
 
 
 class Comparison:
@@ -104,7 +120,7 @@ class Comparison:
         given = {f"seed/{k}": s for k, s in self.seeds.items() if f"seed/{k}" in seeded}
         found = run_model(session, {**feeds, **given})
         self.gradients = {name: found[f"grad/{name}"].astype(np.float64) for name in test.inputs}
-        self.size = sum(float(np.abs(s * y)[np.isfinite(y)].sum()) for s, y in ((s, outputs[k]) for k, s in self.seeds.items()))
+        self.size = sum(float(np.abs(s[s != 0] * outputs[k][s != 0].astype(np.float64)).sum()) for k, s in self.seeds.items())
         self.outputs = outputs
 
     def disagreement(self) -> str | None:
@@ -113,13 +129,16 @@ class Comparison:
             return f"the gradient of {bad[0]} is not finite, or not of its shape"
         note = "no forward pass to take differences of"
         for ladder in self._ladders():
+            before: list[Slope] = []
             for step in ladder.steps:
                 slopes = [self._slope(ladder, step, d) for d in self._directions()]
                 wrong = [s for s in slopes if not s.agrees(ladder.rtol)]
                 if not wrong:
                     return None
-                self.found_kink = self.found_kink or any(s.is_kink() for s in wrong)
-                s = max(wrong, key=lambda s: abs(s.ours - (s.ahead + s.behind) / 2))
+                jumps = any(abs(a.central) > 5 * abs(b.central) + 4 * a.noise for a, b in zip(before, slopes, strict=False))
+                self.found_kink = self.found_kink or jumps or any(s.is_kink() for s in wrong)
+                before = slopes
+                s = max(wrong, key=lambda s: abs(s.ours - s.central))
                 note = f"ours {s.ours:.6g}, from ahead {s.ahead:.6g}, from behind {s.behind:.6g}"
         return note
 
@@ -149,10 +168,15 @@ class Comparison:
         return Slope(ours, scale, (ahead - middle) / step, (middle - behind) / step, 8 * ladder.epsilon * max(self.size, 1e-3) / step)
 
     def _scalar(self, forward: Forward, step: float, direction: Mapping[str, np.ndarray]) -> float:
-        moved = {k: self.feeds[k].astype(np.float64) + step * d for k, d in direction.items()}
+        moved = {k: np.asarray(self.feeds[k].astype(np.float64) + step * d) for k, d in direction.items()}
         exact = forward == self.test.run
         moved = {k: m.astype(self.feeds[k].dtype) if exact else m for k, m in moved.items()}
-        outputs = forward({**self.feeds, **moved})
+        try:
+            outputs = forward({**self.feeds, **moved})
+        except (OnnxdlError, *REFUSALS):
+            return float("nan")  # outside the domain
+        if any(outputs[k].shape != s.shape for k, s in self.seeds.items()):
+            return float("nan")  # the sizes of the outputs hang on the values that are moved
         with np.errstate(invalid="ignore"):
             return sum(float(np.where(s != 0, s.astype(np.float64) * outputs[k], 0).sum()) for k, s in self.seeds.items())
 
@@ -180,7 +204,7 @@ def _beside(test: NodeTest) -> Feeds:
     """The test's point, moved a little, away from ties and kinks."""
     rng = np.random.default_rng(3)
     moved = {k: test.feeds[k] + 0.05 * _magnitude(test.feeds[k]) * rng.uniform(-1, 1, test.feeds[k].shape) for k in test.inputs}
-    return {**test.feeds, **{k: x.astype(test.feeds[k].dtype) for k, x in moved.items()}}
+    return {**test.feeds, **{k: np.asarray(x, test.feeds[k].dtype) for k, x in moved.items()}}
 
 
 # ---- the board --------------------------------------------------------------------------------------------------------

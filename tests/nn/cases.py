@@ -247,6 +247,8 @@ RECURRENT = [
     Case(lambda L: L.RNN([L.LSTMCell(3), L.GRUCell(2, reset_after=False)], return_sequences=True), [SEQUENCE]),
     Case(lambda L: L.Bidirectional(L.LSTM(3, return_sequences=True)), [SEQUENCE]),
     Case(lambda L: L.Bidirectional(L.GRU(3, return_state=True), merge_mode="sum"), [SEQUENCE]),
+    masked(lambda L: L.Bidirectional(L.LSTM(3, return_sequences=True), merge_mode="ave")),
+    Case(lambda L: L.LSTM(3), [SEQUENCE], keywords={"initial_state": [np.full((3, 3), v, np.float32) for v in (0.2, -0.4)]}),
     Case(lambda L: L.TimeDistributed(L.Dense(3)), [SEQUENCE]),
     Case(lambda L: L.TimeDistributed(L.Conv2D(2, 2, data_format=FIRST)), [(2, 3, 2, 4, 4)]),
     Case(lambda L: L.ConvLSTM1D(2, 3, padding="same", return_sequences=True, data_format=FIRST), [(2, 3, 2, 5)]),
@@ -263,6 +265,31 @@ CELLS = [
     Case(lambda L: L.StackedRNNCells([L.GRUCell(2), L.GRUCell(3)]), [(3, 4), [[(3, 2)], [(3, 3)]]]),
 ]
 
+PREPROCESSING = [
+    Case(lambda L: L.Rescaling(0.5, 1.0), [(3, 5)]),
+    Case(lambda L: L.Normalization(axis=1, mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0]), [(4, 3, 5)], oracle=False),
+    Case(lambda L: L.Discretization([-0.5, 0.0, 0.7], output_mode="count"), [(3, 5)], differentiable=False),
+    Case(lambda L: L.CategoryEncoding(6, output_mode="multi_hot"), [Ints(6, (3, 4))], differentiable=False),
+    Case(lambda L: L.CategoryEncoding(6, output_mode="one_hot"), [Ints(6, (3, 1))], differentiable=False),
+    Case(lambda L: L.IntegerLookup(vocabulary=[7, 3, 5], mask_token=0), [Ints(9, (3, 4))], oracle=False, differentiable=False),
+    *[Case(lambda L, f=form: L.Resizing(4, 7, data_format=f), [(2, 5, 6, 3)]) for form in (FIRST, LAST)],
+    Case(lambda L: L.Resizing(4, 7, interpolation="nearest", data_format=FIRST), [(2, 3, 9, 5)]),
+    Case(lambda L: L.Resizing(4, 7, interpolation="bicubic", data_format=FIRST), [(2, 3, 5, 6)], differentiable=False),
+    Case(lambda L: L.Resizing(3, 5, antialias=True, data_format=FIRST), [(2, 3, 9, 8)], differentiable=False),
+    Case(lambda L: L.Resizing(4, 6, crop_to_aspect_ratio=True, data_format=FIRST), [(2, 3, 7, 8)]),
+    Case(lambda L: L.Resizing(4, 6, pad_to_aspect_ratio=True, fill_value=0.5, data_format=FIRST), [(2, 3, 7, 8)]),
+    Case(lambda L: L.CenterCrop(3, 4, data_format=FIRST), [(2, 3, 7, 8)]),
+    Case(lambda L: L.CenterCrop(9, 4, data_format=FIRST), [(2, 3, 7, 8)]),
+    Case(lambda L: L.RandomCrop(3, 4), [(2, 3, 7, 8)], training=True, oracle=False),
+    Case(lambda L: L.RandomFlip("horizontal"), [(2, 3, 7, 8)], training=True, oracle=False),
+    Case(lambda L: L.RandomRotation(0.1), [(2, 3, 7, 8)], training=True, oracle=False),
+    Case(lambda L: L.RandomTranslation(0.1, 0.2, fill_mode="constant"), [(2, 3, 7, 8)], training=True, oracle=False),
+    Case(lambda L: L.RandomZoom(0.1, data_format=LAST), [(2, 7, 8, 3)], training=True, oracle=False),
+    Case(lambda L: L.RandomBrightness(0.1, (-1, 1)), [(2, 3, 7, 8)], training=True, oracle=False),
+    Case(lambda L: L.RandomContrast(0.1, (-1, 1)), [(2, 3, 7, 8)], training=True, oracle=False),
+]
+
 CASES: list[Case] = [
-    *CORE, *ACTIVATIONS, *convolutions(), *pools(), *NORMALIZATIONS, *REGULARIZATION, *reshapings(), *MERGING, *ATTENTION, *RECURRENT, *CELLS,
+    *CORE, *ACTIVATIONS, *convolutions(), *pools(), *NORMALIZATIONS, *REGULARIZATION, *reshapings(), *MERGING, *ATTENTION,
+    *RECURRENT, *CELLS, *PREPROCESSING,
 ]  # fmt: skip

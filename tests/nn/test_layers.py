@@ -19,7 +19,7 @@ from onnxdl.nn.conv import Conv
 from onnxdl.nn.conv_lstm import ConvLSTM
 from onnxdl.nn.conv_transpose import ConvTranspose
 from onnxdl.nn.separable import Depthwise
-from onnxdl.nn.structure import map_tensors, tensors_in
+from onnxdl.nn.structure import tensors_in
 from onnxdl.optim import SGD
 from onnxdl.train import step as steps
 from onnxdl.train.model import Model
@@ -107,7 +107,8 @@ def keras_numbers(case: Case, layer: nn.Layer, inputs: list[Any]) -> tuple[list[
     if "training" in theirs._call_signature.parameters:
         keywords["training"] = case.training
     theirs(*mapped(lambda a: KerasTensor(a.shape, str(a.dtype)), inputs), **keywords)  # builds it without computing
-    for variable, value in zip([*theirs.trainable_weights, *theirs.non_trainable_weights], by_training(layer, in_keras_layout(layer)), strict=True):
+    variables = [*theirs.trainable_weights, *theirs.non_trainable_weights]
+    for variable, value in zip(variables, by_training(layer, in_keras_layout(layer)), strict=True):
         variable.assign(value)
     floats = [i for i, a in enumerate(arrays_in(inputs)) if a.dtype == np.float32]
 

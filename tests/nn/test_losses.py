@@ -14,7 +14,7 @@ from onnxdl.graph.tensor import Tensor
 from onnxdl.nn import losses
 from onnxdl.nn.losses.crossentropy import logits_of
 from tests.keras_backend import jax, keras
-from tests.nn.loss_cases import CASES, Case, bits, labels, numbers, series
+from tests.nn.loss_cases import CASES, Case, bits, label_images, labels, numbers, series
 
 CLASSES = {case.kind for case in CASES}
 
@@ -54,6 +54,7 @@ def test_reductions_and_weights_agree_with_keras(reduction: str | None, data: An
     for shape in shapes:
         weight = None if shape is None else rng.uniform(0, 2, shape).astype(np.float32)
         expected = np.asarray(reference(y_true, y_pred, sample_weight=weight))
+        expected = expected.squeeze(-1) if reduction in ("none", None) and shape == (len(y_true), 1) else expected
         np.testing.assert_allclose(values(ours, y_true, y_pred, weight), expected, rtol=1e-5)
 
 
@@ -101,12 +102,21 @@ def test_a_softmax_over_another_axis_is_not_looked_through() -> None:
     assert logits_of(y_pred, "Softmax", axis=0) is not None
 
 
+def test_sparse_crossentropy_over_another_axis() -> None:
+    y_true, y_pred = label_images()
+    last = losses.SparseCategoricalCrossentropy(reduction=None)
+    first = losses.SparseCategoricalCrossentropy(axis=1, reduction=None)
+    np.testing.assert_allclose(values(first, y_true, y_pred.transpose(0, 2, 1).copy()), values(last, y_true, y_pred), rtol=1e-6)
+
+
 def test_names_options_and_own_losses() -> None:
     y_true, y_pred = bits()
     for name in losses.NAMES:
         loss = losses.get(name)
         assert losses.get(loss) is loss
-        assert loss.name in losses.NAMES
+        assert losses.name_of(loss) in losses.NAMES
+    assert losses.name_of(losses.MeanSquaredError()) == "mean_squared_error"
+    assert losses.name_of(losses.Huber(0.5)) is losses.name_of(losses.Huber(reduction="sum")) is None
     assert losses.get("MeanSquaredError").name == "mean_squared_error"
     assert losses.get("SparseCategoricalCrossentropy").labels
     assert losses.SparseCategoricalCrossentropy(from_logits=True).labels

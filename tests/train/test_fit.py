@@ -170,7 +170,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[OnnxdlError], str]] = {
     "no input known": (lambda: ox.Sequential([nn.Dense(2)]).summary(), TrainingError, "does not know its input yet"),
     "resume without a folder": (lambda: classifier().fit(X, Y, verbose=0, resume=True), TrainingError, "needs checkpoint=FOLDER"),
     "targets missing": (lambda: classifier().fit(X, [Y, Y], verbose=0), DataError, "1 outputs, but 2 targets"),
-    "used-up generator": (lambda: classifier().fit(((X, Y) for _ in range(1)), verbose=0), DataError, "pass a function that makes it"),
+    "used-up generator": (lambda: classifier().fit(((X, Y) for _ in range(1)), epochs=2, verbose=0), DataError, "pass a function that makes it"),
 }
 
 

@@ -157,7 +157,9 @@ def power(g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Any:
 
 @vjp("Mod")
 def mod(g: Tensor, y: Tensor, a: Tensor, b: Tensor, *, fmod: int) -> Any:
-    return g, -g * op.Round((a - y) / b)
+    """``g`` and ``-g`` times the whole quotient; 0 where that does not exist (b = 0, an infinite a)."""
+    quotient = op.Round((a - y) / b)
+    return g, -g * op.Where(op.Or(op.IsNaN(quotient), op.IsInf(quotient)), 0, quotient)
 
 
 @vjp("Max", "Min")

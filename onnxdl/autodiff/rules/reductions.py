@@ -100,7 +100,7 @@ def cum_prod(g: Tensor, y: Tensor, x: Tensor, axis: Tensor, *, exclusive: int, r
 
 
 @vjp("Range")
-def arange(g: Tensor, y: Tensor, start: Tensor, limit: Tensor, delta: Tensor) -> Any:
+def arange(g: Tensor, y: Tensor, start: Tensor, limit: Tensor, delta: Tensor, **_: Any) -> Any:
     steps = op.CumSum(ones_like(g), np.array(0, np.int64), exclusive=1)
     return op.ReduceSum(g, keepdims=0), None, op.ReduceSum(g * steps, keepdims=0)
 

@@ -13,9 +13,8 @@ import numpy as np
 
 from onnxdl.autodiff.registry import vjp
 from onnxdl.autodiff.shapes import concat_dims, dim_of, static_shape
-from onnxdl.errors import GradientError
 from onnxdl.graph import op
-from onnxdl.graph.infer import content, dims
+from onnxdl.graph.infer import dims
 from onnxdl.graph.tensor import Tensor
 
 
@@ -99,24 +98,14 @@ def _matrix(x: Tensor, y: Tensor, axis: int, scale: Tensor | None, window: Tenso
 
 
 def _matrix_by_policy(x: Tensor, sizes: Tensor, axes: list[int], k: int, policy: str, attributes: dict[str, Any]) -> Tensor:
-    """The same, where one axis decides the scale of all: that axis comes along, constant."""
-    wanted, shape = content(sizes.value), static_shape(x)
-    if wanted is None or shape is None or not all(isinstance(w, int) for w in wanted):
-        raise GradientError(f"the gradient of Resize with keep_aspect_ratio_policy={policy!r} needs sizes known before it runs")
-    ratios = [w / shape[a] for w, a in zip(wanted, axes, strict=True) if isinstance(w, int)]
-    decides = (min if policy == "not_larger" else max)(range(len(axes)), key=lambda i: ratios[i])
-    n, m = shape[axes[k]], shape[axes[decides]]
-    whole = np.broadcast_to(np.eye(n, dtype=x.dtype)[None, :, :, None], (1, n, n, m))
-    spread = op.Resize(
-        np.ascontiguousarray(whole),
-        None,
-        None,
-        np.array([wanted[k], wanted[decides]], np.int64),
-        axes=[2, 3],
-        keep_aspect_ratio_policy=policy,
-        **attributes,
-    )
-    return op.Squeeze(op.Slice(spread, [0], [1], [3]), [0, 3])
+    """The same, where one of the axes decides the scale of all: the others come along, constant."""
+    eye, size = _identity(x, axes[k])
+    n = len(axes)
+    matrix = op.Reshape(eye, concat_dims(1, size, *(size if i == k else 1 for i in range(n))))
+    whole = op.Expand(matrix, concat_dims(1, size, *(dim_of(x, axis) for axis in axes)))
+    spread = op.Resize(whole, None, None, sizes, axes=list(range(2, n + 2)), keep_aspect_ratio_policy=policy, **attributes)
+    others = [i + 2 for i in range(n) if i != k]
+    return op.Squeeze(op.Slice(spread, [0] * len(others), [1] * len(others), others), [0, *others])
 
 
 def _apply(g: Tensor, matrix: Tensor, axis: int) -> Tensor:

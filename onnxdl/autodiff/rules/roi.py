@@ -9,10 +9,8 @@ import numpy as np
 
 from onnxdl.autodiff.registry import lowering, vjp
 from onnxdl.autodiff.rules.windows import pad_spatial
-from onnxdl.autodiff.shapes import dim_of, reshape_like
-from onnxdl.errors import GradientError
+from onnxdl.autodiff.shapes import dim_of, reshape_like, whole_pads
 from onnxdl.graph import op
-from onnxdl.graph.infer import content
 from onnxdl.graph.tensor import Tensor
 
 
@@ -39,6 +37,8 @@ def roi_align(
     spatial_scale: float,
     coordinate_transformation_mode: str = "half_pixel",
 ) -> Tensor:
+    if x.dtype.itemsize == 2 and mode == "max":  # ONNX Runtime's CPU rounds to float16 here and there, so equals are no longer equal
+        x, rois = op.Cast(x, to=np.float32), op.Cast(rois, to=np.float32)
     images = op.Gather(x, batch_indices, axis=0)
     half = coordinate_transformation_mode == "half_pixel"
     rows = _samples(rois, 1, 3, output_height, sampling_ratio, spatial_scale, half)
@@ -92,7 +92,7 @@ def _largest_corner(images: Tensor, rows: tuple[Tensor, Tensor, Tensor], columns
         part = op.Einsum(images, a, b, equation="rchw,rpsh,rqtw->rcpqst")
         best = part if best is None else op.Max(best, part)
     counted = op.Unsqueeze(rows[1], [3]) * op.Unsqueeze(columns[1], [2])  # [R, 1, S, T]
-    lowest = op.Unsqueeze((1 - counted) * -1e30, [2, 3])
+    lowest = op.Unsqueeze((1 - counted) * _lowest(x), [2, 3])
     return op.ReduceMax(best + lowest, [4, 5], keepdims=0)
 
 
@@ -120,11 +120,16 @@ def max_roi_pool(x: Tensor, rois: Tensor, *, pooled_shape: list[int], spatial_sc
     wide = _bins(rois, 1, 3, pooled_shape[1], spatial_scale, dim_of(x, 3))
     by_row = op.ReduceMax(_or_lowest(op.Unsqueeze(images, [2]), op.Unsqueeze(tall, [1, 4])), [3], keepdims=0)  # [R, C, PH, W]
     both = op.ReduceMax(_or_lowest(op.Unsqueeze(by_row, [3]), op.Unsqueeze(wide, [1, 2])), [4], keepdims=0)
-    return op.Where(op.Less(both, -1e37), 0, both)  # an empty bin gives zero
+    return op.Where(op.Less(both, _lowest(x) / 2), 0, both)  # an empty bin gives zero
+
+
+def _lowest(x: Tensor) -> float:
+    """A number below all that an image holds, and still finite in its type."""
+    return -6e4 if x.dtype.itemsize == 2 else -1e37
 
 
 def _or_lowest(x: Tensor, mask: Tensor) -> Tensor:
-    return op.Where(mask, x, np.array(-1e38, x.dtype))
+    return op.Where(mask, x, np.array(_lowest(x), x.dtype))
 
 
 def _bins(rois: Tensor, low: int, high: int, bins: int, scale: float, size: Tensor | np.ndarray) -> Tensor:
@@ -149,20 +154,22 @@ def col2im(
     pads: list[int] | None = None,
     strides: list[int] | None = None,
 ) -> Any:
-    block = content(block_shape.value)
-    if block is None or not all(isinstance(k, int) for k in block):
-        raise GradientError("the gradient of Col2Im needs block_shape known before it runs")
-    kernel = [k for k in block if isinstance(k, int)]
-    n = len(kernel)
-    dilations, strides = dilations or [1] * n, strides or [1] * n
-    padded = pad_spatial(g, pads or [0] * (2 * n))
-    reach = op.Shape(padded, start=2) - np.array([(k - 1) * d for k, d in zip(kernel, dilations, strict=True)], np.int64)
-    parts = []
-    for tap in itertools.product(*map(range, kernel)):
-        start = np.array([t * d for t, d in zip(tap, dilations, strict=True)], np.int64)
-        part = op.Slice(padded, start, reach + start, np.arange(2, n + 2), np.array(strides, np.int64))
-        parts.append(op.Unsqueeze(part, [2]))
-    return reshape_like(op.Concat(*parts, axis=2), x)
+    n = g.ndim - 2
+    dilations, strides, pads = dilations or [1] * n, strides or [1] * n, pads or [0] * (2 * n)
+    padded = pad_spatial(g, pads)
+    sizes = op.Shape(padded, start=2)
+    reach = (block_shape - 1) * np.array(dilations, np.int64)
+    outs = op.Div(sizes - 1 - reach, np.array(strides, np.int64)) + 1
+    index: Tensor | None = None
+    for d in range(n):  # taps of all axes first, then places of all axes
+        taps, places = (op.Range(0, op.Squeeze(op.Slice(v, [d], [d + 1]), [0]), 1) for v in (block_shape, outs))
+        tap = op.Unsqueeze(taps * dilations[d], [i for i in range(2 * n) if i != d])
+        place = op.Unsqueeze(places * strides[d], [i for i in range(2 * n) if i != n + d])
+        reads = tap + place
+        index = reads if index is None else index * op.Slice(sizes, [d], [d + 1]) + reads
+    assert index is not None
+    flat = op.Reshape(padded, np.array([0, 0, -1], np.int64))
+    return reshape_like(op.Gather(flat, op.Reshape(index, [-1]), axis=2), x)
 
 
 @lowering("CenterCropPad")
@@ -175,4 +182,4 @@ def center_crop_pad(x: Tensor, shape: Tensor, *, axes: list[int] | None = None) 
     cropped = op.Slice(x, start, start + op.Min(size, wanted), which)
     missing = op.Max(wanted - size, zero)
     before = op.Div(missing, two)
-    return op.Pad(cropped, op.Concat(before, missing - before, axis=0), None, which)
+    return op.Pad(cropped, whole_pads(op.Concat(before, missing - before, axis=0), which.tolist(), x.ndim))

@@ -17,6 +17,7 @@ from onnxdl.autodiff.shapes import (
     scatter_back,
     shape_of,
     static_shape,
+    whole_pads,
     zeros_like,
 )
 from onnxdl.graph import op
@@ -107,7 +108,7 @@ def placed(g: Tensor, x: Tensor, before: dict[int, int]) -> Tensor:
     trail = [_difference(dim_of(x, axis), dim_of(g, axis), start) for axis, start in zip(axes, lead, strict=True)]
     if not any(lead) and not any(isinstance(t, Tensor) or int(t[0]) for t in trail):
         return g
-    return op.Pad(g, concat_dims(*lead, *trail), None, axes)
+    return op.Pad(g, whole_pads(concat_dims(*lead, *trail), axes, x.ndim))
 
 
 def _difference(a: Tensor | np.ndarray, b: Tensor | np.ndarray, start: int) -> Tensor | np.ndarray:
@@ -117,14 +118,18 @@ def _difference(a: Tensor | np.ndarray, b: Tensor | np.ndarray, start: int) -> T
 @vjp("Pad")
 def pad(g: Tensor, y: Tensor, x: Tensor, pads: Tensor, value: Tensor | None = None, axes: Tensor | None = None, *, mode: str) -> Any:
     """Negative pads cut off what constant padding added; the other modes give each copy's gradient back to its origin."""
-    if mode != "constant":
-        return scatter_back(g, op.Pad(positions(x), pads, None, axes, mode=mode), x)
     known = known_ints(pads)
-    gx = op.Pad(g, op.Neg(pads) if known is None else [-p for p in known], None, axes)
+    amounts: Tensor | np.ndarray = pads if known is None else np.array(known, np.int64)
+    if axes is not None:
+        along = known_ints(axes)
+        amounts = whole_pads(amounts, axes if along is None else along, x.ndim)
+    if mode != "constant":
+        return scatter_back(g, op.Pad(positions(x), amounts, mode=mode), x)
+    gx = op.Pad(g, op.Neg(amounts) if isinstance(amounts, Tensor) else -amounts)
     if value is None:
         return gx
-    added = op.Pad(zeros_like(x), pads, np.array(1).astype(x.dtype), axes)
-    return gx, None, op.ReduceSum(g * added, keepdims=0)
+    added = op.Pad(zeros_like(x), amounts, np.array(1).astype(x.dtype))
+    return gx, None, reshape_like(op.ReduceSum(g * added, keepdims=0), value)
 
 
 @vjp("DepthToSpace")
@@ -139,8 +144,8 @@ def depth_to_space(g: Tensor, y: Tensor, x: Tensor, *, blocksize: int, mode: str
 
 
 @vjp("SpaceToDepth")
-def space_to_depth(g: Tensor, y: Tensor, x: Tensor, *, blocksize: int) -> Any:
-    return op.DepthToSpace(g, blocksize=blocksize, mode="DCR")
+def space_to_depth(g: Tensor, y: Tensor, x: Tensor, *, blocksize: int, mode: str = "DCR") -> Any:
+    return op.DepthToSpace(g, blocksize=blocksize, mode=mode)
 
 
 @vjp("Trilu")

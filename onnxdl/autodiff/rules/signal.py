@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from onnxdl.autodiff.registry import lowering, vjp
-from onnxdl.autodiff.shapes import dim_of
+from onnxdl.autodiff.shapes import dim_of, whole_pads
 from onnxdl.errors import GradientError
 from onnxdl.graph import op
 from onnxdl.graph.infer import content, dims
@@ -26,15 +26,15 @@ def dft(
     onesided: int,
     **attributes: Any,
 ) -> Any:
-    if inverse and onesided:
-        raise GradientError("the gradient of an inverse one-sided DFT is not known; write it as the whole inverse transform")
     which: Any = np.array([attributes.get("axis", -2)], np.int64) if axis is None else op.Reshape(axis, [1])
     place = which % np.array(x.ndim, np.int64) if isinstance(which, np.ndarray) else op.Mod(which, np.array([x.ndim], np.int64))
     size = op.Gather(op.Shape(x), place)
+    scalar = op.Reshape(place, np.zeros(0, np.int64))
+    if inverse and onesided:
+        return _half_spectrum(g, size, place, scalar)
     bins = size if length is None else op.Reshape(op.Cast(length, to=np.int64), [1])
     if onesided:
         g = _fit(g, op.Gather(op.Shape(g), place), bins, place)
-    scalar = op.Reshape(place, np.zeros(0, np.int64))
     count = op.Cast(bins, to=g.dtype)
     back = op.DFT(g, None, scalar) / count if inverse else op.DFT(g, None, scalar, inverse=1) * count
     dx = _fit(back, bins, size, place)
@@ -44,11 +44,25 @@ def dft(
     return op.Slice(dx, [0], [1], [-1]) if known[-1] == 1 else dx
 
 
+def _half_spectrum(g: Tensor, size: Tensor, place: Any, scalar: Tensor) -> Tensor:
+    """For the inverse of a half spectrum, whose inner bins stand for two each."""
+    length = op.Gather(op.Shape(g), place)
+    spectrum = op.DFT(op.Slice(g, [0], [1], [-1]), None, scalar, onesided=1)
+    bins = op.Gather(op.Shape(spectrum), place)
+    k = op.Range(0, op.Squeeze(bins, [0]), 1)
+    inner = op.And(op.Greater(k, 0), op.Less(k * 2, length))
+    share = (op.CastLike(inner, g) + 1) / op.Cast(length, to=g.dtype)
+    rank = np.arange(g.ndim)
+    along = op.Where(op.Equal(rank, place), op.Expand(bins, np.array([g.ndim], np.int64)), np.array([1], np.int64))
+    return _fit(spectrum * op.Reshape(share, along), bins, size, place)
+
+
 def _fit(x: Tensor, have: Tensor, want: Tensor, axis: Any) -> Tensor:
     """Cut or filled up with zeros along one axis."""
     zero = np.zeros(1, np.int64)
     cut = op.Slice(x, zero, op.Min(have, want), axis)
-    return op.Pad(cut, op.Concat(zero, op.Max(want - have, zero), axis=0), None, axis)
+    pads = op.Concat(zero, op.Max(want - have, zero), axis=0)
+    return op.Pad(cut, whole_pads(pads, axis if isinstance(axis, Tensor) else axis.tolist(), x.ndim))
 
 
 @lowering("STFT")

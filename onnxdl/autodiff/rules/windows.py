@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxdl.autodiff.shapes import concat_dims, dim_of, static_shape
+from onnxdl.autodiff.shapes import concat_dims, dim_of, static_shape, whole_pads
 from onnxdl.errors import GradientError
 from onnxdl.graph import op
 from onnxdl.graph.infer import dims
@@ -102,7 +102,7 @@ def pad_spatial(x: Tensor, pads: Tensor | Sequence[int], value: float = 0.0) -> 
         if not any(pads):
             return x
         return op.Pad(x, np.array([0, 0, *pads[:n], 0, 0, *pads[n:]], np.int64), value if value else None)
-    return op.Pad(x, pads, value if value else None, np.arange(2, n + 2))
+    return op.Pad(x, whole_pads(pads, list(range(2, n + 2)), n + 2), value if value else None)
 
 
 def crop_spatial(x: Tensor, like: Tensor, begins: Tensor | Sequence[int] | None = None) -> Tensor:

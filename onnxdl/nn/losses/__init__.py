@@ -72,6 +72,12 @@ def get(loss: Any) -> Loss:
     return found if isinstance(found, Loss) else LossFunctionWrapper(found)
 
 
+def name_of(loss: Loss) -> str | None:
+    """The name by which ``get`` makes the same loss; None where a name does not say all of it."""
+    plain = isinstance(loss, LossFunctionWrapper) and not loss.options and loss.reduction == "sum_over_batch_size"
+    return next((name for name, function in NAMES.items() if plain and function is getattr(loss, "function", None)), None)
+
+
 __all__ = [
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
@@ -116,6 +122,7 @@ __all__ = [
     "mean_absolute_percentage_error",
     "mean_squared_error",
     "mean_squared_logarithmic_error",
+    "name_of",
     "poisson",
     "sparse_categorical_crossentropy",
     "squared_hinge",

@@ -40,7 +40,7 @@ from onnxdl.nn.metrics.confusion import (
     TrueNegatives,
     TruePositives,
 )
-from onnxdl.nn.metrics.metric import MeanMetric, MeanMetricWrapper, Metric
+from onnxdl.nn.metrics.metric import LossMetric, MeanMetric, MeanMetricWrapper, Metric
 from onnxdl.nn.metrics.regions import BinaryIoU, F1Score, FBetaScore, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 from onnxdl.nn.metrics.regression import (
     BinaryCrossentropy,
@@ -104,6 +104,14 @@ def get(metric: Any) -> Metric:
     return MeanMetricWrapper(found, metric if isinstance(metric, str) else None)
 
 
+def name_of(metric: Metric) -> str | None:
+    """The name by which ``get`` makes the same metric; None where a name does not say all of it."""
+    found = NAMES.get(metric.name)
+    if isinstance(metric, MeanMetricWrapper) and not isinstance(found, type):
+        return metric.name if metric.function is found and not metric.options else None
+    return metric.name if type(metric) is found and metric.plain else None
+
+
 def get_all(metrics: Sequence[Any] | None) -> list[Metric]:
     """Metrics by name, function or object; their names must differ."""
     found = [get(m) for m in metrics or ()]
@@ -113,3 +121,64 @@ def get_all(metrics: Sequence[Any] | None) -> list[Metric]:
     return found
 
 
+__all__ = [
+    "AUC",
+    "Accuracy",
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "BinaryIoU",
+    "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "ConcordanceCorrelation",
+    "CosineSimilarity",
+    "F1Score",
+    "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
+    "Hinge",
+    "IoU",
+    "KLDivergence",
+    "LogCoshError",
+    "LossMetric",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanIoU",
+    "MeanMetric",
+    "MeanMetricWrapper",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Metric",
+    "OneHotIoU",
+    "OneHotMeanIoU",
+    "PearsonCorrelation",
+    "Poisson",
+    "Precision",
+    "PrecisionAtRecall",
+    "R2Score",
+    "Recall",
+    "RecallAtPrecision",
+    "RootMeanSquaredError",
+    "SensitivityAtSpecificity",
+    "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "SparseTopKCategoricalAccuracy",
+    "SpecificityAtSensitivity",
+    "SquaredHinge",
+    "TopKCategoricalAccuracy",
+    "TrueNegatives",
+    "TruePositives",
+    "accuracy",
+    "binary_accuracy",
+    "categorical_accuracy",
+    "concordance_correlation",
+    "cosine_similarity",
+    "crossentropy",
+    "get",
+    "get_all",
+    "name_of",
+    "pearson_correlation",
+    "sparse_categorical_accuracy",
+    "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
+]

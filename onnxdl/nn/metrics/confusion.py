@@ -144,47 +144,55 @@ def specificity(slots: Mapping[str, Tensor]) -> Tensor:
     return no_nan(slots["true_negatives"], slots["true_negatives"] + slots["false_positives"])
 
 
-class _BestAt(Counting):
+class BestAt(Counting):
     """The best of one number among the thresholds where another is at least a bound."""
 
-    def __init__(self, bound: float, num_thresholds: int = 200, class_id: int | None = None, name: str | None = None) -> None:
+    def __init__(self, bound: float, num_thresholds: int, class_id: int | None, name: str | None) -> None:
         if not 0 <= bound <= 1 or num_thresholds < 1:
             raise GraphError(f"{type(self).__name__} needs a bound between 0 and 1 and thresholds, not {bound} and {num_thresholds}")
         super().__init__(0.5 if num_thresholds == 1 else np.linspace(0.0, 1.0, num_thresholds).tolist(), class_id=class_id, name=name)
         self.bound = bound
 
-    def result(self, **slots: Tensor) -> Tensor:
-        bounded, sought = self.pair(slots)
+    def best(self, sought: Tensor, bounded: Tensor) -> Tensor:
+        """The largest ``sought`` where ``bounded`` reaches the bound; 0 where it never does."""
         return op.ReduceMax(op.Where(op.GreaterOrEqual(bounded, self.bound), sought, 0.0), keepdims=0)
 
-    def pair(self, slots: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """What is bounded, and what is sought."""
-        raise NotImplementedError
+
+class SensitivityAtSpecificity(BestAt):
+    """The best recall at a threshold where the specificity is at least the given one."""
+
+    def __init__(self, specificity: float, num_thresholds: int = 200, class_id: int | None = None, name: str | None = None) -> None:
+        super().__init__(specificity, num_thresholds, class_id, name)
+
+    def result(self, **slots: Tensor) -> Tensor:
+        return self.best(recall(slots), specificity(slots))
 
 
-class SensitivityAtSpecificity(_BestAt):
-    """The best recall at a threshold where the specificity is at least the bound."""
+class SpecificityAtSensitivity(BestAt):
+    """The best specificity at a threshold where the recall is at least the given one."""
 
-    def pair(self, slots: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        return specificity(slots), recall(slots)
+    def __init__(self, sensitivity: float, num_thresholds: int = 200, class_id: int | None = None, name: str | None = None) -> None:
+        super().__init__(sensitivity, num_thresholds, class_id, name)
 
-
-class SpecificityAtSensitivity(_BestAt):
-    """The best specificity at a threshold where the recall is at least the bound."""
-
-    def pair(self, slots: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        return recall(slots), specificity(slots)
+    def result(self, **slots: Tensor) -> Tensor:
+        return self.best(specificity(slots), recall(slots))
 
 
-class PrecisionAtRecall(_BestAt):
-    """The best precision at a threshold where the recall is at least the bound."""
+class PrecisionAtRecall(BestAt):
+    """The best precision at a threshold where the recall is at least the given one."""
 
-    def pair(self, slots: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        return recall(slots), precision(slots)
+    def __init__(self, recall: float, num_thresholds: int = 200, class_id: int | None = None, name: str | None = None) -> None:
+        super().__init__(recall, num_thresholds, class_id, name)
+
+    def result(self, **slots: Tensor) -> Tensor:
+        return self.best(precision(slots), recall(slots))
 
 
-class RecallAtPrecision(_BestAt):
-    """The best recall at a threshold where the precision is at least the bound."""
+class RecallAtPrecision(BestAt):
+    """The best recall at a threshold where the precision is at least the given one."""
 
-    def pair(self, slots: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        return precision(slots), recall(slots)
+    def __init__(self, precision: float, num_thresholds: int = 200, class_id: int | None = None, name: str | None = None) -> None:
+        super().__init__(precision, num_thresholds, class_id, name)
+
+    def result(self, **slots: Tensor) -> Tensor:
+        return self.best(recall(slots), precision(slots))

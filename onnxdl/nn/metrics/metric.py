@@ -11,7 +11,7 @@ from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 from onnxdl.names import snake_case
 from onnxdl.nn.config import Configurable
-from onnxdl.nn.losses.loss import aligned
+from onnxdl.nn.losses.loss import Loss, aligned
 
 Slots = Mapping[str, tuple[int, ...]]
 
@@ -23,8 +23,16 @@ class Metric(Configurable):
         name: its name in logs; by default the class's in snake case.
     """
 
+    weighted = False
+    """Whether the sample weights of a step count: those of ``compile(weighted_metrics=...)``."""
+
     def __init__(self, name: str | None = None) -> None:
         self.name = name or snake_case(type(self).__name__)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it was made without arguments."""
+        return not self._arguments.args and not self._arguments.kwargs
 
     def slots(self) -> Slots:
         """The shapes of what is accumulated, by name; all start at zero, float32. Asked for after the first ``update``."""
@@ -59,6 +67,27 @@ class MeanMetric(Metric):
                 weight = weight * aligned(op.Cast(factor, to="float32"), values)
         weighted = any(factor is not None for factor in (sample_weight, y_pred.mask, found.mask))
         return {"total": op.ReduceSum(values * weight if weighted else values, keepdims=0), "count": op.ReduceSum(weight, keepdims=0)}
+
+    def result(self, **slots: Tensor) -> Tensor:
+        return no_nan(slots["total"], slots["count"])
+
+
+class LossMetric(Metric):
+    """The mean of a loss over the samples: what is told of one output among several."""
+
+    weighted = True
+
+    def __init__(self, loss: Loss) -> None:
+        super().__init__("loss")
+        self.loss = loss
+
+    def slots(self) -> Slots:
+        return {"total": (), "count": ()}
+
+    def update(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Mapping[str, Tensor]:
+        ones = op.Cast(op.Equal(y_pred, y_pred), to="float32")
+        samples = op.ReduceSum(op.ReduceMean(ones, list(range(1, ones.ndim)), keepdims=0) if ones.ndim > 1 else ones, keepdims=0)
+        return {"total": self.loss(y_true, y_pred, sample_weight) * samples, "count": samples}
 
     def result(self, **slots: Tensor) -> Tensor:
         return no_nan(slots["total"], slots["count"])

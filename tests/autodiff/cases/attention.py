@@ -13,5 +13,6 @@ CASES = [
     Case("Attention", [*_QKV, rand(3, 5, seed=2)], {"scale": 0.3}, reason="mask to add"),
     Case("Attention", [*_QKV, np.tri(3, 5, 1, dtype=bool)], reason="boolean mask"),
     Case("Attention", [*_QKV, None, *_PAST], outputs=3, reason="absent mask before the past"),
-    Case("Attention", [rand(1, 3, 8), rand(1, 5, 4), rand(1, 5, 4, seed=1)], {"q_num_heads": 4, "kv_num_heads": 2}),
+    # onnx infers an output of size 0 where the hidden sizes of three-dimensional inputs are symbolic: they stay known
+    Case("Attention", [rand(1, 3, 8), rand(1, 5, 4), rand(1, 5, 4, seed=1)], {"q_num_heads": 4, "kv_num_heads": 2}, static=(0, 1, 2)),
 ]

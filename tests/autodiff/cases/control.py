@@ -21,7 +21,7 @@ def _branches(flag: bool) -> Any:
 
 
 def _two_outputs(x: Tensor, w: Tensor) -> Any:
-    condition = op.Less(op.ReduceSum(x * x, keepdims=0), 1e6)
+    condition = op.Less(op.ReduceSum(x * x, keepdims=0), 1e4)
     return op.If(condition, then_branch=lambda: (x * w, op.Exp(w)), else_branch=lambda: (x, w))
 
 

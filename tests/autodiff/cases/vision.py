@@ -17,10 +17,10 @@ def _scaled(shape: tuple[int, ...], *scales: float, **attributes: Any) -> Case:
     return Case("Resize", [rand(*shape)], call=lambda x: op.Resize(x, None, factors, **attributes), reason=_spelled(scales, attributes))
 
 
-def _sized(shape: tuple[int, ...], *sizes: int, static: bool = False, **attributes: Any) -> Case:
+def _sized(shape: tuple[int, ...], *sizes: int, **attributes: Any) -> Case:
     wanted = np.array(sizes)
     call = lambda x: op.Resize(x, None, None, wanted, **attributes)  # noqa: E731
-    return Case("Resize", [rand(*shape)], call=call, static=(0,) if static else (), reason=_spelled(sizes, attributes))
+    return Case("Resize", [rand(*shape)], call=call, reason=_spelled(sizes, attributes))
 
 
 def _spelled(numbers: tuple[float, ...], attributes: dict[str, Any]) -> str:
@@ -72,11 +72,11 @@ CASES = [
     _sized((1, 2, 3, 4), 1, 2, 5, 7, mode="linear", coordinate_transformation_mode="pytorch_half_pixel"),
     _sized((1, 1, 4, 4), 1, 1, 3, 9, mode="cubic", coordinate_transformation_mode="align_corners"),
     _sized((1, 2, 4, 3), 6, 5, axes=[2, 3], mode="linear"),
-    _sized((1, 2, 4, 3), 8, 5, axes=[2, 3], keep_aspect_ratio_policy="not_larger", static=True),
-    _sized((1, 2, 4, 3), 8, 5, axes=[2, 3], keep_aspect_ratio_policy="not_smaller", mode="linear", static=True),
+    _sized((1, 2, 4, 3), 8, 5, axes=[2, 3], keep_aspect_ratio_policy="not_larger"),
+    _sized((1, 2, 4, 3), 8, 5, axes=[2, 3], keep_aspect_ratio_policy="not_smaller", mode="linear"),
     Case("Resize", [rand(1, 1, 4, 4), np.array([1, 1, 3, 5])], call=_cropped, reason="tf_crop_and_resize"),
-    Case("Col2Im", [rand(1, 8, 6), np.array([3, 4]), np.array([2, 2])], static=(1, 2)),
-    Case("Col2Im", [rand(2, 6, 12), np.array([5, 5]), np.array([1, 3])], {"strides": [2, 1], "pads": [0, 1, 1, 0]}, static=(1, 2)),
+    Case("Col2Im", [rand(1, 8, 6), np.array([3, 4]), np.array([2, 2])]),
+    Case("Col2Im", [rand(2, 6, 12), np.array([5, 5]), np.array([1, 3])], {"strides": [2, 1], "pads": [0, 1, 1, 0]}),
     Case("CenterCropPad", [rand(5, 4, 3), np.array([3, 7, 3])]),
     Case("CenterCropPad", [rand(5, 4, 3), np.array([4, 6])], {"axes": [2, 0]}),
     *(

@@ -1,0 +1,105 @@
+"""Types and shapes of the com.microsoft operators that exported and optimised files carry; onnx has no schemas of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+DOMAIN = "com.microsoft"
+
+Infer = Callable[[ir.Node], None]
+
+
+def infer_microsoft(node: ir.Node, infer: Infer) -> None:
+    """Sets the outputs of a com.microsoft node where its operator is known; ``infer`` does so for standard nodes."""
+    known = _OPERATORS.get(node.op_type)
+    if known is not None and all(v is None or v.type is not None for v in node.inputs):
+        known(node, infer)
+
+
+def _give(output: ir.Value, like: ir.Value | None, shape: ir.Shape | None) -> None:
+    if like is not None and like.type is not None:
+        output.type, output.shape = ir.TensorType(like.type.dtype), shape
+
+
+def _like_first(node: ir.Node, infer: Infer) -> None:
+    first = node.inputs[0]
+    _give(node.outputs[0], first, first.shape if first is not None else None)
+
+
+def _normalised(node: ir.Node, infer: Infer) -> None:
+    """Y, mean, inverse deviation, and the sum that was normalised."""
+    first = node.inputs[0]
+    for i, output in enumerate(node.outputs):
+        shape = first.shape if first is not None else None
+        if i in (1, 2) and shape is not None:
+            shape = ir.Shape([*shape[:-1], 1])
+        _give(output, first, shape)
+
+
+def _embedded(node: ir.Node, infer: Infer) -> None:
+    ids, words = node.inputs[0], node.inputs[2]
+    if ids is None or words is None:
+        return
+    shape = None if ids.shape is None or words.shape is None else ir.Shape([*ids.shape, words.shape[-1]])
+    for i, output in enumerate(node.outputs):
+        _give(output, ids if i == 1 else words, None if i == 1 else shape)
+
+
+def _attended(node: ir.Node, infer: Infer) -> None:
+    query, value = node.inputs[0], node.inputs[2] if len(node.inputs) > 2 else None
+    rank_three = query is not None and query.shape is not None and value is not None and value.shape is not None and len(value.shape) == 3
+    if query is None or not rank_three:
+        return
+    assert query.shape is not None
+    assert value is not None
+    assert value.shape is not None
+    _give(node.outputs[0], query, ir.Shape([*query.shape[:-1], value.shape[-1]]))
+    for output in node.outputs[1:]:
+        _give(output, query, ir.Shape([query.shape[0], node.attributes.get_int("num_heads", 1), None, None]))
+
+
+def _as_standard(op_type: str, inputs: list[ir.Value | None], attributes: list[ir.Attr], node: ir.Node, infer: Infer) -> None:
+    standard = ir.Node("", op_type, inputs, attributes)
+    try:
+        infer(standard)
+        node.outputs[0].type, node.outputs[0].shape = standard.outputs[0].type, standard.outputs[0].shape
+    finally:
+        standard.resize_inputs(0)
+
+
+def _flag(node: ir.Node, name: str) -> bool:
+    return name in node.attributes and bool(node.attributes[name].as_int())
+
+
+def _fused_matmul(node: ir.Node, infer: Infer) -> None:
+    sides: list[ir.Value | None] = []
+    for side, value in zip("AB", node.inputs, strict=True):
+        shape = None if value is None or value.shape is None else list(value.shape)
+        if shape is not None and len(shape) > 1 and _flag(node, f"transBatch{side}"):
+            shape = [*shape[1:-1], shape[0], shape[-1]]
+        if shape is not None and len(shape) > 1 and _flag(node, f"trans{side}"):
+            shape[-1], shape[-2] = shape[-2], shape[-1]
+        sides.append(None if value is None else ir.Value(type=value.type, shape=None if shape is None else ir.Shape(shape)))
+    _as_standard("MatMul", sides, [], node, infer)
+
+
+def _fused(op_type: str, n_inputs: int) -> Callable[[ir.Node, Infer], None]:
+    def known(node: ir.Node, infer: Infer) -> None:
+        attributes = [a for a in node.attributes.values() if isinstance(a, ir.Attr) and not a.name.startswith("activation")]
+        _as_standard(op_type, list(node.inputs[:n_inputs]), attributes, node, infer)
+
+    return known
+
+
+_OPERATORS: dict[str, Callable[[ir.Node, Infer], None]] = {
+    **dict.fromkeys(("Gelu", "BiasGelu", "FastGelu", "QuickGelu", "GroupNorm", "RotaryEmbedding"), _like_first),
+    "SkipLayerNormalization": _normalised,
+    "SkipSimplifiedLayerNormalization": _normalised,
+    "EmbedLayerNormalization": _embedded,
+    "MultiHeadAttention": _attended,
+    "FusedMatMul": _fused_matmul,
+    "FusedConv": _fused("Conv", 3),
+    "FusedGemm": _fused("Gemm", 3),
+}

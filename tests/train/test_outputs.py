@@ -1,0 +1,73 @@
+"""Several outputs with losses, weights and metrics of their own; sample weights in metrics; averaged weights after fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import onnxdl as ox
+from onnxdl import nn, optim
+from onnxdl.errors import TrainingError
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(24, 4)).astype(np.float32)
+Y = [X.sum(1), (X[:, 0] > 0).astype(np.int64)]
+
+
+def two_outputs(**options: Any) -> ox.Model:
+    ox.set_seed(0)
+    inputs = ox.Input((4,))
+    hidden = nn.Dense(6, activation="tanh")(inputs)
+    model = ox.Model(inputs, [nn.Dense(1)(hidden), nn.Dense(2, activation="softmax")(hidden)])
+    model.compile(optim.SGD(0.1), device="cpu", **options)
+    return model
+
+
+def test_loss_weights_count_and_each_loss_is_told() -> None:
+    losses = ["mse", "sparse_categorical_crossentropy"]
+    plain = two_outputs(loss=losses).evaluate(X, Y, return_dict=True, verbose=0)
+    assert plain["loss"] == pytest.approx(plain["target_0_loss"] + plain["target_1_loss"], rel=1e-6)
+    weighted = two_outputs(loss=losses, loss_weights=[0.25, 2.0]).evaluate(X, Y, batch_size=7, return_dict=True, verbose=0)
+    assert weighted["loss"] == pytest.approx(0.25 * plain["target_0_loss"] + 2 * plain["target_1_loss"], rel=1e-5)
+    assert weighted["target_1_loss"] == pytest.approx(plain["target_1_loss"], rel=1e-5)
+
+
+def test_entries_by_the_outputs_names() -> None:
+    model = two_outputs(
+        loss={"output_1": "sparse_categorical_crossentropy", "output_0": "mae"},
+        loss_weights={"output_1": 3.0},
+        metrics={"output_1": ["accuracy"]},
+    )
+    logs = model.evaluate(X, Y, return_dict=True, verbose=0)
+    assert set(logs) == {"loss", "target_0_loss", "target_1_loss", "target_1_accuracy"}
+    assert logs["loss"] == pytest.approx(logs["target_0_loss"] + 3 * logs["target_1_loss"], rel=1e-6)
+    wrong = two_outputs(loss={"left": "mse"})
+    with pytest.raises(TrainingError, match="no output called 'left'; its outputs are output_0, output_1"):
+        wrong.evaluate(X, Y, verbose=0)
+
+
+def test_only_weighted_metrics_count_sample_weights() -> None:
+    ox.set_seed(0)
+    model = ox.Sequential([nn.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mse"], weighted_metrics=[nn.metrics.MeanSquaredError(name="weighted")], device="cpu")
+    weight = RNG.uniform(0, 2, len(X)).astype(np.float32)
+    logs = model.evaluate(X, Y[0], sample_weight=weight, batch_size=10, return_dict=True, verbose=0)
+    error = (model.predict(X, verbose=0)[:, 0] - Y[0]) ** 2
+    assert logs["mse"] == pytest.approx(error.mean(), rel=1e-4)
+    assert logs["weighted"] == pytest.approx((error * weight).sum() / weight.sum(), rel=1e-4)
+
+
+def test_fit_ends_with_the_averaged_weights() -> None:
+    weights = {}
+    for use_ema in (False, True):
+        ox.set_seed(0)
+        model = ox.Sequential([nn.Dense(1)])
+        model.compile(optim.SGD(0.05, use_ema=use_ema, ema_momentum=0.5), "mse", device="cpu")
+        model.fit(X, Y[0], batch_size=len(X), epochs=1, verbose=0)
+        first = model.get_weights()[0]
+        model.fit(X, Y[0], batch_size=len(X), epochs=2, initial_epoch=1, verbose=0)
+        weights[use_ema] = first, model.get_weights()[0]
+    np.testing.assert_array_equal(weights[True][0], weights[False][0])  # the first average is the first weights
+    np.testing.assert_allclose(weights[True][1], (weights[False][0] + weights[False][1]) / 2, rtol=1e-5, atol=1e-6)
