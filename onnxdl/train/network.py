@@ -104,7 +104,8 @@ class Network(Layer):
             if x is None:
                 raise TrainingError("the model does not know its input yet: put an ox.Input first, or call fit or predict with data")
             self._specify([spec_from(a, i, n) for i, (n, a) in enumerate(named_arrays(x))])
-        self._initialize()
+        if not self.programs:  # a program is made of weights with values, and whatever brings new ones clears the programs
+            self._initialize()
 
     def _initialize(self) -> None:
         """Weights without a value get one from the seed and their name alone, however the model came about."""

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import cached_property
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -32,10 +33,14 @@ class Reporter:
     def __init__(self, verbose: int | str, epochs: int = 1) -> None:
         if verbose not in ("auto", 0, 1, 2):
             raise TrainingError(f"verbose is 'auto', 0, 1 or 2, not {verbose!r}")
-        self.console = Console(file=sys.stdout)
         self.quiet = verbose == 0
         self.bar = verbose in ("auto", 1) and self.console.is_terminal
         self.epochs = epochs
+
+    @cached_property
+    def console(self) -> Console:
+        """Where it reports to; made late, since that takes as long as a small step."""
+        return Console(file=sys.stdout)
 
     def epoch(self, number: int, steps: int | None, start: int) -> AbstractContextManager[Pass]:
         """One epoch's report."""
