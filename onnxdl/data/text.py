@@ -49,6 +49,8 @@ class TextVectorization:
             raise DataError(f"standardize is 'lower_and_strip_punctuation', a function or None, not {standardize!r}")
         if isinstance(split, str) and split not in ("whitespace", "character"):
             raise DataError(f"split is 'whitespace', 'character' or a function, not {split!r}")
+        if max_tokens is not None and max_tokens < 2:
+            raise DataError(f"max_tokens counts 0 and 1 too: at least 2, not {max_tokens}")
         self.max_tokens, self.output_sequence_length = max_tokens, output_sequence_length
         self._standardize: Callable[[str], str] = lower_and_strip_punctuation if isinstance(standardize, str) else standardize or str
         self._split: Callable[[str], Sequence[str]] = split if callable(split) else str.split if split == "whitespace" else list

@@ -99,7 +99,7 @@ class Concatenate(Layer):
         return op.Concat(*inputs, axis=self.axis)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Along time the masks side by side; along any other axis a step counts where it counts in every input."""
+        """Along time the masks side by side; along any other axis a step counts where it counts in any input."""
         if mask is None:
             return None
         if self.axis % inputs[0].ndim == 1:

@@ -103,6 +103,6 @@ def _without_unchanged(model: ir.Model) -> ir.Model:
 
 def _serialized(model: ir.Model) -> bytes:
     try:
-        return ir.to_proto(model).SerializeToString()
+        serialized: bytes = ir.to_proto(model).SerializeToString()
     except ValueError as error:
         raise TrainingError(f"the program is too large for one message: {error}") from error

@@ -7,10 +7,11 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from functools import cached_property
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from onnxdl.errors import TrainingError
@@ -60,11 +61,10 @@ class Reporter:
     def _progress(self) -> Progress:
         columns: list[ProgressColumn] = [
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=16),
             MofNCompleteColumn(),
             _Rate(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            _Left(),
             TextColumn("{task.fields[logs]}"),
         ]
         return Progress(*columns, console=self.console, transient=True)
@@ -103,6 +103,11 @@ class Pass:
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.0f} steps/s" if task.speed else "")
+
+
+class _Left(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text("" if task.time_remaining is None else f"{timedelta(seconds=round(task.time_remaining))} left")
 
 
 def written(logs: Logs) -> str:

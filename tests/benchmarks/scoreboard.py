@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,6 +40,7 @@ class Result:
     name: str
     operator: str
     status: Status
+    precision: str = ""  # of the differences that agree
     note: str = ""
 
 
@@ -46,6 +48,7 @@ class Ladder(NamedTuple):
     """One way of taking differences: the forward pass, its rounding error, and steps to try."""
 
     forward: Forward
+    precision: str
     epsilon: float
     steps: Sequence[float]
     rtol: float
@@ -83,32 +86,36 @@ def judge(test: NodeTest) -> Result:
         session = runtime.create_session(model.SerializeToString(), threads=1)
         here = Comparison(test, session, test.feeds)
     except OnnxdlError as error:
-        return Result(test.name, test.operator, "refused", str(error))
+        return Result(test.name, test.operator, "refused", note=str(error))
     except REFUSALS as error:
-        return Result(test.name, test.operator, "refused", f"crashed with {type(error).__name__}: {error}")
-    note = here.disagreement()
-    if note is None:
-        return Result(test.name, test.operator, "confirmed")
-    if here.found_kink and _agrees_beside(test, session):
-        return Result(test.name, test.operator, "kink", note)
-    return Result(test.name, test.operator, "mismatched", note)
+        return Result(test.name, test.operator, "refused", note=f"crashed with {type(error).__name__}: {error}")
+    if here.precision:
+        return Result(test.name, test.operator, "confirmed", here.precision)
+    beside = _compared_beside(test, session) if here.found_kink else None
+    if beside is not None and beside.precision:
+        return Result(test.name, test.operator, "kink", beside.precision, here.note)
+    return Result(test.name, test.operator, "mismatched", note=here.note)
 
 
-def _agrees_beside(test: NodeTest, session: Any) -> bool:
-    """Whether the gradient is right at a point a little away from the test's own."""
+def _compared_beside(test: NodeTest, session: Any) -> Comparison | None:
+    """The same at a point a little away from the test's own; None where that is outside the domain."""
     try:
-        return Comparison(test, session, _beside(test)).disagreement() is None
+        return Comparison(test, session, _beside(test))
     except OnnxdlError:
-        return False
+        return None
 
 
 class Comparison:
-    """The gradient of a test at one point, against differences around it."""
+    """The gradient of a test at one point, against differences around it.
+
+    ``precision`` is that of the differences that agree along all directions, empty where none do; ``note`` tells then how they differ.
+    """
 
     def __init__(self, test: NodeTest, session: Any, feeds: Feeds) -> None:
         self.test = test
         self.feeds = feeds
         self.found_kink = False
+        self.precision = self.note = ""
         rng = np.random.default_rng(5)
         outputs = test.run(feeds)
         seeded = {v.name for v in session.get_inputs()}
@@ -120,35 +127,38 @@ class Comparison:
         given = {f"seed/{k}": s for k, s in self.seeds.items() if f"seed/{k}" in seeded}
         found = run_model(session, {**feeds, **given})
         self.gradients = {name: found[f"grad/{name}"].astype(np.float64) for name in test.inputs}
-        self.size = sum(float(np.abs(s[s != 0] * outputs[k][s != 0].astype(np.float64)).sum()) for k, s in self.seeds.items())
+        self.size = math.sqrt(sum(float(np.square(s[s != 0] * outputs[k][s != 0].astype(np.float64)).sum()) for k, s in self.seeds.items()))
         self.outputs = outputs
+        self._compare()
 
-    def disagreement(self) -> str | None:
-        """None where some way of taking differences agrees along all directions; otherwise what is wrong."""
+    def _compare(self) -> None:
         if bad := [k for k, g in self.gradients.items() if g.shape != self.feeds[k].shape or not np.isfinite(g).all()]:
-            return f"the gradient of {bad[0]} is not finite, or not of its shape"
-        note = "no forward pass to take differences of"
+            self.note = f"the gradient of {bad[0]} is not finite, or not of its shape"
+            return
         for ladder in self._ladders():
             before: list[Slope] = []
             for step in ladder.steps:
                 slopes = [self._slope(ladder, step, d) for d in self._directions()]
                 wrong = [s for s in slopes if not s.agrees(ladder.rtol)]
                 if not wrong:
-                    return None
+                    self.precision = ladder.precision
+                    return
                 jumps = any(abs(a.central) > 5 * abs(b.central) + 4 * a.noise for a, b in zip(before, slopes, strict=False))
                 self.found_kink = self.found_kink or jumps or any(s.is_kink() for s in wrong)
+                settled = bool(before) and all(abs(a.central - b.central) <= ladder.rtol / 2 * b.scale + a.noise for a, b in zip(before, slopes, strict=True))
                 before = slopes
                 s = max(wrong, key=lambda s: abs(s.ours - s.central))
-                note = f"ours {s.ours:.6g}, from ahead {s.ahead:.6g}, from behind {s.behind:.6g}"
-        return note
+                self.note = f"ours {s.ours:.6g}, from ahead {s.ahead:.6g}, from behind {s.behind:.6g}"
+                if settled and ladder.precision == "float64":
+                    return  # these differences are beyond doubt; coarser ones must not overrule them
 
     def _ladders(self) -> Iterator[Ladder]:
         rtol = 3e-2 if self.test.is_half else 1e-3
         for forward in self.test.in_float64():
             if self._is_the_same(forward):
-                yield Ladder(forward, 1e-15, (1e-6, 1e-4), rtol)
+                yield Ladder(forward, "float64", 1e-15, (1e-6, 1e-4), rtol)
         epsilon = 1e-3 if self.test.is_half else 1e-7
-        yield Ladder(self.test.run, epsilon, (1e-3, 1e-2, 5e-2), max(rtol, 1e-2))
+        yield Ladder(self.test.run, "float16" if self.test.is_half else "float32", epsilon, (1e-3, 1e-2, 5e-2), max(rtol, 1e-2))
 
     def _is_the_same(self, forward: Forward) -> bool:
         """Whether a forward pass in float64 gives what ONNX Runtime gives: onnx.reference departs from it here and there."""
@@ -214,8 +224,15 @@ def totals(results: Sequence[Result]) -> dict[str, int]:
     """How many there are of each status."""
     counts = Counter(r.status for r in results)
     built = len(results) - counts["refused"]
-    confirmed = counts["confirmed"] + counts["kink"]
-    return {"eligible": len(results), "built": built, "confirmed": confirmed, "refused": counts["refused"], "mismatched": counts["mismatched"]}
+    return {
+        "eligible": len(results),
+        "built": built,
+        "confirmed": counts["confirmed"] + counts["kink"],
+        "in float64": sum(r.precision == "float64" for r in results),
+        "beside a kink": counts["kink"],
+        "refused": counts["refused"],
+        "mismatched": counts["mismatched"],
+    }
 
 
 def markdown(results: Sequence[Result]) -> str:

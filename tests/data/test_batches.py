@@ -23,6 +23,10 @@ def seen(batches: Any, number: int = 0, start: int = 0) -> list[list[float]]:
     return [b["x"].tolist() for b in walk(batches, number, start)]
 
 
+def flat(batches: Any, number: int = 0, start: int = 0) -> list[float]:
+    return [v for part in seen(batches, number, start) for v in part]
+
+
 def test_unshuffled_batches_are_the_samples_in_order() -> None:
     assert seen(ArrayBatches({"x": X}, 4)) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
@@ -40,7 +44,7 @@ def test_an_epoch_depends_on_seed_and_number_alone(cut: int | None) -> None:
 def test_epochs_that_are_cut_go_on_where_the_one_before_ended() -> None:
     batches = ArrayBatches({"x": X}, 5, shuffle=True, steps=1)
     for first in (0, 2):
-        assert sorted(sum(seen(batches, first) + seen(batches, first + 1), [])) == X.tolist()
+        assert sorted(flat(batches, first) + flat(batches, first + 1)) == X.tolist()
 
 
 def test_every_epoch_has_all_samples_once_and_pairs_stay_together() -> None:
@@ -68,10 +72,6 @@ def counted(n: int) -> Iterator[int]:
 
 def as_arrays(i: int) -> dict[str, np.ndarray]:
     return {"x": np.array([i], np.float32)}
-
-
-def flat(batches: Any, number: int = 0, start: int = 0) -> list[float]:
-    return [v for part in seen(batches, number, start) for v in part]
 
 
 def test_an_iterable_is_walked_anew_in_each_epoch() -> None:

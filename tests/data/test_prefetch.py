@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -47,11 +48,10 @@ def test_an_error_of_the_producer_is_raised_in_its_place() -> None:
         yield 2
         raise OSError("the disk is gone")
 
-    seen = []
+    items = prefetched(source())
+    assert [next(items), next(items)] == [1, 2]
     with pytest.raises(OSError, match="the disk is gone"):
-        for item in prefetched(source()):
-            seen.append(item)
-    assert seen == [1, 2]
+        next(items)
     assert threads() == 0
 
 
@@ -62,12 +62,8 @@ def leave_by_break(items: Iterator[int]) -> None:
 
 
 def leave_by_error(items: Iterator[int]) -> None:
-    with pytest.raises(ZeroDivisionError):
-        try:
-            for _ in items:
-                1 / 0  # noqa: B018
-        finally:
-            items.close()  # type: ignore[attr-defined]
+    with contextlib.suppress(ZeroDivisionError), contextlib.closing(items):  # type: ignore[type-var]
+        print(next(items) / 0)
 
 
 @pytest.mark.parametrize("leave", [leave_by_break, leave_by_error])
@@ -76,8 +72,7 @@ def test_leaving_early_ends_the_thread_and_closes_the_source(leave: Callable[[It
 
     def source() -> Iterator[int]:
         try:
-            for i in range(10**9):
-                yield i
+            yield from range(10**9)
         finally:
             closed.set()
 

@@ -75,6 +75,7 @@ def test_a_folder_of_texts_trains_the_classifier_of_the_lecture(tmp_path: Path) 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "standardize": (lambda: TextVectorization(standardize="lower"), "not 'lower'"),
     "split": (lambda: TextVectorization(split="words"), "not 'words'"),
+    "no room": (lambda: TextVectorization(max_tokens=1), "at least 2, not 1"),
     "a word twice": (lambda: TextVectorization(vocabulary=["a", "a"]), "a word twice"),
     "padding": (lambda: pad_sequences([[1]], padding="left"), "not 'left'"),
 }

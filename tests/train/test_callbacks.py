@@ -233,9 +233,7 @@ def test_the_scheduler_sets_the_rate_that_the_step_uses() -> None:
 
 def test_groups_of_weights_have_rates_of_their_own() -> None:
     groups = optim.MultiOptimizer(optim.OptimizerMap(optim.SGD(0.5), {r"dense\..*": optim.SGD(0.25)}))
-    history = classifier(groups).fit(
-        X, Y, epochs=2, verbose=0, callbacks=[callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)]
-    )
+    history = classifier(groups).fit(X, Y, epochs=2, verbose=0, callbacks=[callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)])
     assert history.history["learning_rate"] == [0.25, 0.125]
     assert history.history["learning_rate_1"] == [0.125, 0.0625]
 
@@ -371,9 +369,7 @@ def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
         pytest.importorskip("tensorboard")
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     model = classifier()
-    history = model.fit(
-        X, Y, 8, 3, validation_data=(X, Y), verbose=0, callbacks=[callbacks.TensorBoard(tmp_path, update_freq=2)]
-    ).history
+    history = model.fit(X, Y, 8, 3, validation_data=(X, Y), verbose=0, callbacks=[callbacks.TensorBoard(tmp_path, update_freq=2)]).history
     found: dict[str, list[tuple[int, float]]] = {}
     for run in ("train", "validation"):
         events = EventAccumulator(str(tmp_path / run))

@@ -170,7 +170,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[OnnxdlError], str]] = {
     "no input known": (lambda: ox.Sequential([nn.Dense(2)]).summary(), TrainingError, "does not know its input yet"),
     "resume without a folder": (lambda: classifier().fit(X, Y, verbose=0, resume=True), TrainingError, "needs checkpoint=FOLDER"),
     "targets missing": (lambda: classifier().fit(X, [Y, Y], verbose=0), DataError, "1 outputs, but 2 targets"),
-    "used-up generator": (lambda: classifier().fit(((X, Y) for _ in range(1)), epochs=2, verbose=0), DataError, "pass a function that makes it"),
+    "used-up generator": (
+        lambda: classifier().fit(((X, Y) for _ in range(1)), epochs=2, verbose=0),
+        DataError,
+        "pass a function that makes it",
+    ),
 }
 
 
@@ -184,5 +188,5 @@ def test_wrong_use_is_refused_in_one_line(act: Callable[[], Any], error: type[On
 def test_a_loss_gone_bad_stops_the_run(tmp_path: Path) -> None:
     model = ox.Sequential([ox.Input((4,)), nn.Dense(1)])
     model.compile(optim.SGD(1e30), "mse")
-    with pytest.raises(TrainingError, match="the loss became (nan|inf).*smaller learning rate"):
+    with pytest.raises(TrainingError, match=r"the loss became (nan|inf).*smaller learning rate"):
         model.fit(X, Y.astype(np.float32), epochs=5, verbose=0)

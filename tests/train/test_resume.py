@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,28 +91,31 @@ class Gone(BaseException):
     """What a kill leaves: nothing after it runs."""
 
 
+class Killer(ox.Callback):
+    """Ends everything after a number of steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Gone
+
+
 @pytest.mark.parametrize(("source", "every"), [*((source, 3) for source in SOURCES), ("arrays", None), ("arrays", 1)])
 def test_a_run_cut_anywhere_goes_on_bit_for_bit(source: str, every: int | None, tmp_path: Path) -> None:
     whole_folder, folder = tmp_path / "whole", tmp_path / "cut"
     for made in (whole_folder, folder):
         made.mkdir()
     whole, expected = train(source, whole_folder)
-    cuts = iter([2, 9, 16])
-
-    def cut_at(step: int) -> Callable[..., None]:
-        seen = iter(range(10**6))
-
-        def gone(batch: int, logs: Any) -> None:
-            if next(seen) == step:
-                raise Gone
-
-        return gone
-
-    for step in cuts:
-        with pytest.raises(Gone):
-            stop = callbacks.LambdaCallback(on_train_batch_end=cut_at(step if every else step + 7))
-            train(source, folder, callbacks=[stop], checkpoint_every=every, resume=True)
-            raise Gone  # the run was over
+    cuts = 0
+    for step in (2, 9, 16):
+        with contextlib.suppress(Gone):
+            train(source, folder, callbacks=[Killer(step if every else step + 7)], checkpoint_every=every, resume=True)
+            break  # the run was over
+        cuts += 1
+    assert cuts >= 2
     resumed, history = train(source, folder, checkpoint_every=every, resume=True)
     assert history == expected
     assert results(resumed, folder) == results(whole, whole_folder)
@@ -119,29 +123,20 @@ def test_a_run_cut_anywhere_goes_on_bit_for_bit(source: str, every: int | None, 
 
 SCRIPT = """
 import sys, time
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-import test_resume
 from onnxdl import callbacks
-test_resume.EPOCHS = 400
-test_resume.SOURCES["arrays"]["class_weight"] = None
+from tests.train.test_resume import X, Y, classifier
 slow = callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: time.sleep(0.001))
-model = test_resume.classifier()
-x, y = test_resume.X, test_resume.Y
-model.fit(x, y, 10, 100000, verbose=0, checkpoint=sys.argv[2], checkpoint_every=2, resume=True, callbacks=[slow])
+classifier().fit(X, Y, 10, 100000, verbose=0, checkpoint=sys.argv[1], checkpoint_every=2, resume=True, callbacks=[slow])
 """
 
 
 @pytest.mark.slow
 def test_sigkill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
-    script = tmp_path / "run.py"
-    script.write_text(SCRIPT)
-    here, file = Path(__file__).parent, tmp_path / CHECKPOINT
-    environment = {**os.environ, "PYTHONPATH": str(here.parents[1])}
+    file, environment = tmp_path / CHECKPOINT, {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     steps, moments = [], np.random.default_rng(0)
     for _ in range(4):
         before = file.stat().st_mtime_ns if file.exists() else 0
-        process = subprocess.Popen([sys.executable, str(script), str(here), str(tmp_path)], env=environment)
+        process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)], env=environment)
         deadline = time.time() + 60
         while (not file.exists() or file.stat().st_mtime_ns == before) and time.time() < deadline:
             time.sleep(0.005)
@@ -164,16 +159,9 @@ def test_sigkill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path) -> None
 def test_backup_and_restore(tmp_path: Path) -> None:
     whole, cut = classifier(), classifier()
     expected = whole.fit(X, Y, 10, 3, verbose=0).history
-    seen: list[int] = []
-
-    def gone(batch: int, logs: Any) -> None:
-        seen.append(batch)
-        if len(seen) == 11:
-            raise Gone
-
     backup = callbacks.BackupAndRestore(tmp_path, save_freq=2)
     with pytest.raises(Gone):
-        cut.fit(X, Y, 10, 3, verbose=0, callbacks=[backup, callbacks.LambdaCallback(on_train_batch_end=gone)])
+        cut.fit(X, Y, 10, 3, verbose=0, callbacks=[backup, Killer(10)])
     assert json.loads(ox.load_checkpoint(tmp_path / CHECKPOINT)[1]["onnxdl.run"])["place"]["batch"] == 2
     again = classifier()
     history = again.fit(X, Y, 10, 3, verbose=0, callbacks=[callbacks.BackupAndRestore(tmp_path)]).history

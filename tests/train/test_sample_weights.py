@@ -140,7 +140,11 @@ def test_validation_split_takes_the_weights_along() -> None:
 REFUSED: dict[str, tuple[Callable[[], Any], type[OnnxdlError], str]] = {
     "both": (lambda: ours().fit(X, Y, sample_weight=WEIGHT, class_weight=CLASSES, verbose=0), DataError, "cannot be given together"),
     "too few": (lambda: ours().fit(X, Y, sample_weight=WEIGHT[:-1], verbose=0), DataError, "different numbers of samples"),
-    "too many arrays": (lambda: ours().fit(X, Y, sample_weight=[WEIGHT, WEIGHT], verbose=0), DataError, "1 outputs, but sample_weight holds 2"),
+    "too many arrays": (
+        lambda: ours().fit(X, Y, sample_weight=[WEIGHT, WEIGHT], verbose=0),
+        DataError,
+        "1 outputs, but sample_weight holds 2",
+    ),
     "no targets": (lambda: ours().fit(X, verbose=0), DataError, "there are no targets"),
     "a batch of four": (lambda: ours().fit([(X, Y, Y, Y)], verbose=0), DataError, "not 4 things"),
     "batches without targets": (lambda: ours().fit(lambda: [X], verbose=0), DataError, "iterable of batches"),
