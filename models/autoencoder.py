@@ -64,7 +64,8 @@ def principal_components(x: np.ndarray, x_test: np.ndarray, n: int) -> np.ndarra
     """The held-out digits rebuilt from their first n principal components."""
     mean = x.mean(0)
     axes = np.linalg.svd(x - mean, full_matrices=False)[2][:n]
-    return (x_test - mean) @ axes.T @ axes + mean
+    rebuilt: np.ndarray = (x_test - mean) @ axes.T @ axes + mean
+    return rebuilt
 
 
 def main(folder: Path, epochs: int) -> dict[str, float]:

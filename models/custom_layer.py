@@ -8,6 +8,8 @@ all: the chain rule passes both ways through the kernel and adds what arrives.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 import onnxdl as ox
@@ -19,9 +21,9 @@ BATCH_SIZE = 64
 
 
 class MyLayer(nn.Layer):
-    """(batch, channels, height, width) -> (batch, filters, height, width); the kernel is square, its size odd."""
+    """(batch, channels, height, width) -> (batch, filters, height, width); the kernel is square."""
 
-    def __init__(self, filters: int, kernel_size: int, **kwargs: object) -> None:
+    def __init__(self, filters: int, kernel_size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.filters, self.kernel_size = filters, kernel_size
 
@@ -36,8 +38,7 @@ class MyLayer(nn.Layer):
 def convolve_twice(x: ox.Tensor, kernel: ox.Tensor | nn.Parameter) -> ox.Tensor:
     """The layer's formula."""
     permuted = op.Transpose(kernel, perm=[0, 1, 3, 2])
-    pads = [kernel.shape[-1] // 2] * 4
-    return op.Conv(x, kernel, pads=pads) * op.Conv(x, permuted, pads=pads)
+    return op.Conv(x, kernel, auto_pad="SAME_UPPER") * op.Conv(x, permuted, auto_pad="SAME_UPPER")
 
 
 def gradient_error() -> float:

@@ -8,19 +8,21 @@ Data: the photograph "camera" of scikit-image (512x512, by Lav Varshney, CC0).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 import onnxdl as ox
 from onnxdl import nn, op, optim
 
-FILTERS_1D = {
+FILTERS_1D: dict[str, npt.ArrayLike] = {
     "smoothing": [1 / 9, 2 / 9, 3 / 9, 2 / 9, 1 / 9],
     "derivative": [0, -0.5, 0, 0.5, 0],
     "second derivative": [0, 1, -2, 1, 0],
 }
-FILTERS_2D = {
+FILTERS_2D: dict[str, npt.ArrayLike] = {
     "smoothing (Gauss)": np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256,
     "sharpening": [[0, 0, 0, 0, 0], [0, 0, -1, 0, 0], [0, -1, 5, -1, 0], [0, 0, -1, 0, 0], [0, 0, 0, 0, 0]],
     "vertical edges (Sobel)": np.pad(np.outer([1, 2, 1], [-1, 0, 1]) / 4, 1),
@@ -37,7 +39,7 @@ def photograph() -> np.ndarray:
     return image.astype(np.float32) / 255
 
 
-def kernels(filters: dict[str, list[float]] | dict[str, np.ndarray]) -> np.ndarray:
+def kernels(filters: Mapping[str, npt.ArrayLike]) -> np.ndarray:
     """Filters as the kernels of one convolution, (filters, 1, *size)."""
     return np.array(list(filters.values()), np.float32)[:, None]
 
@@ -66,7 +68,9 @@ def learn(x: np.ndarray, wanted: np.ndarray, epochs: int) -> tuple[np.ndarray, o
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The cosine of the angle between each kernel of a and its partner in b."""
     a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
-    return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    products: np.ndarray = (a * b).sum(1)
+    products /= np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return products
 
 
 def main(folder: Path, epochs: int) -> dict[str, float]:

@@ -17,7 +17,7 @@ import numpy as np
 import onnxdl as ox
 from onnxdl import nn, optim
 
-EPOCHS = 15
+EPOCHS = 20
 STEPS_PER_EPOCH = 200
 BATCH_SIZE = 128
 NOISE = 8
@@ -39,7 +39,7 @@ def game(generator: ox.Model, discriminator: ox.Model, learning_rate: float) -> 
 def play(generator: ox.Model, discriminator: ox.Model, both: ox.Model, real: np.ndarray, epochs: int, batch_size: int) -> Iterator[int]:
     """The two steps in turn; gives way after each epoch."""
     rng = np.random.default_rng(0)
-    is_real = np.repeat(np.float32([1, 0]), batch_size)[:, None]
+    is_real = np.repeat(np.array([1, 0], np.float32), batch_size)[:, None]
     for epoch in range(epochs):
         for _ in range(STEPS_PER_EPOCH):
             x, made = rng.choice(real, batch_size), generator.predict(noise(rng, batch_size), batch_size)
@@ -59,15 +59,15 @@ def mixture(n: int) -> np.ndarray:
     return rng.normal(rng.choice(MODES, n), WIDTH)[:, None].astype(np.float32)
 
 
-def network(inputs: int, name: str) -> ox.Model:
+def network(inputs: int, activation: str, name: str) -> ox.Model:
     """Both networks: two hidden layers, one number out."""
-    hidden = [nn.Dense(64, activation="leaky_relu") for _ in range(2)]
+    hidden = [nn.Dense(64, activation=activation) for _ in range(2)]
     return ox.Sequential([ox.Input((inputs,)), *hidden, nn.Dense(1)], name=name)
 
 
 def build() -> ox.Model:
     """The generator, untrained."""
-    return network(NOISE, "generator")
+    return network(NOISE, "relu", "generator")
 
 
 def measure(made: np.ndarray, real: np.ndarray) -> dict[str, float]:
@@ -80,7 +80,7 @@ def measure(made: np.ndarray, real: np.ndarray) -> dict[str, float]:
 
 def main(folder: Path, epochs: int) -> dict[str, float]:
     """Plays, and draws both distributions over time into gan.png."""
-    real, generator, discriminator = mixture(100_000), build(), network(1, "discriminator")
+    real, generator, discriminator = mixture(100_000), build(), network(1, "leaky_relu", "discriminator")
     both = game(generator, discriminator, learning_rate=5e-4)
     seen = noise(np.random.default_rng(2), 10_000)
     history = [generator.predict(seen, 1000)]

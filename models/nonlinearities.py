@@ -1,7 +1,7 @@
 """Every activation function and its derivative, the derivative made by the library's own reverse pass.
 
 The picture shows the function as a line and its derivative dashed, over [-4, 4]. ``glu``, which splits its input, is left out;
-``softmax`` and ``log_softmax`` are drawn along the first of two inputs, the other held at 0.
+``softmax``, ``log_softmax`` and ``sparsemax`` are drawn along the first of two inputs, the other held at 0.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import onnxdl as ox
 from onnxdl import nn, op
 
 X = np.linspace(-4, 4, 401, dtype=np.float32)
-OF_SEVERAL = ("softmax", "log_softmax")
+OF_SEVERAL = ("softmax", "log_softmax", "sparsemax")
 ALIASES_AND_HALVES = ("swish", "hard_swish", "glu")
 NAMES = [name for name in nn.activations.NAMES if name not in ALIASES_AND_HALVES]
 

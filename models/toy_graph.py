@@ -5,6 +5,8 @@ Run it to draw the graph, every node with its topological index, its value and i
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 import onnxdl as ox
@@ -29,7 +31,7 @@ def evaluate() -> dict[str, float]:
     return {"f": float(result), "df/dx": float(dx), "df/dy": float(dy), "d2f/dx2": float(dxx)}
 
 
-def picture(path: str) -> None:
+def picture(path: Path) -> None:
     """The static way: one graph that holds the function and the gradients of all its steps, and a picture of the function."""
     with ox.Trace("toy") as trace:
         x, y = trace.input("x", "float32", []), trace.input("y", "float32", [])
@@ -45,7 +47,11 @@ def picture(path: str) -> None:
     ox.viz.draw(function, path, {key: values[key] for name in names for key in (name, f"grad/{name}")})
 
 
+def main(folder: Path) -> dict[str, float]:
+    """Draws toy_graph.svg; returns the values and derivatives."""
+    picture(folder / "toy_graph.svg")
+    return evaluate()
+
+
 if __name__ == "__main__":
-    print("  ".join(f"{name} = {value:g}" for name, value in evaluate().items()))
-    picture("toy_graph.svg")
-    print("drawn into toy_graph.svg")
+    print(main(Path()))

@@ -49,6 +49,8 @@ def _inlined(node: ir.Node, opset: int, schema: onnx.defs.OpSchema) -> ir.Model:
             ir.serde.serialize_attribute_into(proto.attribute.add(), attribute)
     graph.node.append(proto)
     model = onnx.ModelProto(ir_version=IR_VERSION, graph=graph, opset_import=[onnx.helper.make_opsetid("", opset)])
+    if node.domain:
+        model.opset_import.append(onnx.helper.make_opsetid(node.domain, schema.since_version))
     with_defaults = ir.from_proto(model)
     AddDefaultAttributesPass()(with_defaults)
     model = ir.to_proto(with_defaults)

@@ -43,7 +43,8 @@ def gradient(
         y: what to differentiate; one tensor or several.
         xs: with respect to what: float tensors or Parameters. Gradients that do not exist along any path are zeros.
         seeds: the gradient that comes in at each ``y``; ones where absent.
-        rules: rules that stand in for the registered ones, by operator, such as ``{"Relu": guided}``.
+        rules: rules that stand in for the registered ones, by operator, such as ``{"Relu": guided}``, or that the library lacks,
+            such as ``{"some.domain.Odd": rule}``.
 
     Returns:
         One tensor for each of ``xs``, of its shape and type.
@@ -181,10 +182,14 @@ def _paired(node: ir.Node, inputs: Sequence[ir.Value | None], results: Any) -> I
 
 
 def _apply_rule(node: ir.Node, totals: Sequence[Tensor | None], reverse: Reverse) -> Iterable[tuple[ir.Value | None, Any]]:
-    found = reverse.rules.get(node.op_type) if node.domain == "" else None
+    found = reverse.rules.get(_operator(node))
     entry = registry.VJP(found, "single") if found is not None else registry.find(node.op_type, node.domain)
     if entry is None and registry.has_no_gradient(node.op_type, node.domain):
         return []
+    for value in (*node.inputs, *node.outputs):
+        if value is not None and value.type is None:
+            giver = value.producer() or node
+            raise GradientError(f"the type of {value.name!r} is not known; name it in the model's value_info{_at(giver)}")
     if entry is not None and entry.form == "node":
         return entry.rule(node, totals, reverse)  # type: ignore[no-any-return]
     inputs = [None if v is None else Tensor(v, reverse.trace) for v in node.inputs]
@@ -209,8 +214,8 @@ def _through_definition(
         body = function_body(node, inputs, reverse.trace)
         if body is None:
             raise GradientError(
-                f"{node.domain + '.' if node.domain else ''}{node.op_type} has no gradient rule and no function body to differentiate; "
-                f"give one with rules={{{node.op_type!r}: rule}} or @ox.custom_gradient{_at(node)}"
+                f"{_operator(node)} has no gradient rule, and the standard does not define it by simpler operators{_at(node)}; "
+                f"give it a rule, such as rules={{{_operator(node)!r}: lambda g, y, x: g * op.Cos(x)}}"
             )
         outputs = body
     reached = [(o, t) for o, t in zip(outputs, totals, strict=False) if t is not None]
@@ -239,6 +244,11 @@ def _plain(attribute: ir.Attr) -> Any:
     return value
 
 
+def _operator(node: ir.Node) -> str:
+    """``Relu``, and ``some.domain.Odd`` outside ai.onnx: the key of a rule that stands in for the registered one."""
+    return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+
+
 def _at(node: ir.Node) -> str:
     name = f"node {node.name}" if node.name else ""
     line = node.meta.get("line")
@@ -246,4 +256,4 @@ def _at(node: ir.Node) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-__all__ = ["Reverse", "attributes_of", "depending", "gradient"]
+__all__ = ["Reverse", "Rules", "attributes_of", "depending", "gradient"]

@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 import onnx
 import onnx_ir as ir
 
-from onnxdl.autodiff.gradient import gradient
+from onnxdl.autodiff.gradient import Rules, gradient
 from onnxdl.errors import GradientError
 from onnxdl.graph.dtypes import is_float
 from onnxdl.graph.imports import import_model, read_model
@@ -24,7 +24,7 @@ from onnxdl.graph.walk import copy_nodes
 AnyModel = str | os.PathLike[str] | onnx.ModelProto | ir.Model
 
 
-def gradient_model(model: AnyModel, wrt: Sequence[str], of: Sequence[str] | None = None) -> onnx.ModelProto:
+def gradient_model(model: AnyModel, wrt: Sequence[str], of: Sequence[str] | None = None, *, rules: Rules | None = None) -> onnx.ModelProto:
     r"""A model that gives the outputs of ``model`` and the gradients :math:`\sum_k \mathrm{seed}_k \cdot \partial y_k / \partial x`.
 
     Its outputs are the original ones, then ``grad/<name>`` for every name in ``wrt``. Each differentiated output that is not
@@ -35,6 +35,7 @@ def gradient_model(model: AnyModel, wrt: Sequence[str], of: Sequence[str] | None
         model: an .onnx file of any producer, or a model in memory, which stays as it is.
         wrt: inputs or initializers, of a float type; any other value of the graph will do too.
         of: the outputs to differentiate, by default all of a float type.
+        rules: rules that stand in for the registered ones or that the library lacks, as ``gradient`` takes them.
 
     Raises:
         GradientError: a name is not there or not of a float type, or an operator in between has no gradient.
@@ -52,7 +53,7 @@ def gradient_model(model: AnyModel, wrt: Sequence[str], of: Sequence[str] | None
         xs = [_float(by_name, name, "input or initializer") for name in dict.fromkeys(wrt)]
         taken = {v.name or "" for v in graph.inputs}
         seeds = [_seed(trace, _free("seed/", name, taken), y) for name, y in zip(differentiated, ys, strict=True)]
-        gradients = gradient(ys, xs, seeds)
+        gradients = gradient(ys, xs, seeds, rules=rules)
         found = {_free("grad/", name, outputs): g for name, g in zip(dict.fromkeys(wrt), gradients, strict=True)}
         finished = trace.model({**outputs, **found}, source.metadata_props)
     return ir.to_proto(finished)

@@ -14,8 +14,8 @@ from typing import Any
 from onnxdl.cli.info import PACKAGES, installed_version
 from onnxdl.errors import TrainingError
 from onnxdl.train.callbacks import History
-from onnxdl.train.resume import CHECKPOINT
 from onnxdl.train.model import Model
+from onnxdl.train.resume import CHECKPOINT
 
 RECORD = "run.json"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +15,16 @@ Arrays = tuple[np.ndarray, np.ndarray]
 Split = tuple[Arrays, Arrays]
 
 
-def hold_out(x: np.ndarray, y: np.ndarray, fraction: float = 0.2, seed: int = 0) -> Split:
+def hold_out(x: Any, y: np.ndarray | None, fraction: float = 0.2, seed: int = 0) -> Split:
     """Training and test samples, ``(x, y), (x_test, y_test)``: a random part is held out, the same for the same seed.
 
+    ``y`` may come as ``read_data`` gives it; DataError if there is none.
     Samples on disk (a memory-mapped array, a LazyArray) stay there until they are used.
     """
     if not 0 < fraction < 1:
         raise DataError(f"the fraction held out lies between 0 and 1, not {fraction}")
+    if y is None:
+        raise DataError("the data holds no targets y to learn from")
     if len(x) != len(y):
         raise DataError(f"there are {len(x)} samples but {len(y)} targets")
     order = np.random.default_rng(seed).permutation(len(x))

@@ -1,7 +1,7 @@
 """Any producer's ModelProto into the one form that everything here works on: checked, flat, of a known opset, with shapes.
 
 What changes in memory, and never in the file: weights that old files list among the inputs are inputs no more, model-local
-functions are inlined, opsets below 21 are upgraded by onnx's converter. Weights stand aside meanwhile, since those
+functions are inlined, opsets below 21 are upgraded by onnx's converter and ``graph.upgrades``. Weights stand aside meanwhile, since those
 tools pass the whole model through one message of at most 2 GB.
 """
 
@@ -22,6 +22,7 @@ from google.protobuf.message import EncodeError
 from onnxdl.errors import FormatError
 from onnxdl.graph.files import byte_size, check_tensor, copied_without, read_proto, tensors_of
 from onnxdl.graph.trace import DEFAULT_OPSET, IR_VERSION
+from onnxdl.graph.upgrades import asymmetric_resizes, restore_asymmetric, rewrite_batch_scans, rewrite_group_norms, show_scans
 
 T = TypeVar("T")
 
@@ -63,13 +64,21 @@ def _imported(proto: onnx.ModelProto, source: str) -> ir.Model:
     model, weights = weights_aside(proto)
     _drop_held_inputs(model.graph)
     original = _mend(model, source)
+    if 18 <= original < DEFAULT_OPSET:
+        rewrite_group_norms(model)
     _refuse_unusable(model, original, source)
     if model.functions:
         with_functions = model
         model = _guarded(lambda: onnx.inliner.inline_local_functions(with_functions, True), source, "its functions cannot be inlined")
+    hidden = original < 9 and rewrite_batch_scans(model)
     model = _with_shapes(model, source)
     if original < DEFAULT_OPSET:
-        model = _with_shapes(_upgraded(model, source), source)
+        asymmetric = asymmetric_resizes(model, original)
+        model = _upgraded(model, source)
+        restore_asymmetric(model, asymmetric)
+        if hidden:
+            show_scans(model)
+        model = _with_shapes(model, source)
     final = model
     imported = _guarded(lambda: ir.from_proto(final), source, "it cannot be read")
     _put_back(imported.graph, weights)
@@ -130,21 +139,21 @@ def _refuse_unusable(model: onnx.ModelProto, opset: int, source: str) -> None:
         raise FormatError(f"{source} uses opset {opset}, but the installed onnx knows opsets up to {newest}; upgrade onnx")
     if model.graph.sparse_initializer:
         raise FormatError(f"{source} holds sparse initializers, which ONNX Runtime cannot train; export it with dense weights")
-    if opset < 9 and (scan := _first_scan(model.graph)) is not None:
+    if opset < 9 and (scan := _scan_with_lengths(model.graph)) is not None:
         raise FormatError(
-            f"{source} holds Scan of opset 8 (node {scan.name!r}), which onnx's converter upgrades wrongly; export it with opset 9 or later"
+            f"{source} holds Scan of opset 8 with sequence_lens (node {scan.name!r}), which none has now; export it with opset 9 or later"
         )
     _guarded(lambda: onnx.checker.check_model(model), source, "it breaks the ONNX standard")
 
 
-def _first_scan(graph: onnx.GraphProto) -> onnx.NodeProto | None:
+def _scan_with_lengths(graph: onnx.GraphProto) -> onnx.NodeProto | None:
     node: onnx.NodeProto
     for node in graph.node:
-        if node.op_type == "Scan" and node.domain == "":
+        if node.op_type == "Scan" and node.domain == "" and node.input[0]:
             return node
         for attribute in node.attribute:
             for body in (attribute.g, *attribute.graphs):
-                if (found := _first_scan(body)) is not None:
+                if (found := _scan_with_lengths(body)) is not None:
                     return found
     return None
 

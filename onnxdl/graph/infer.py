@@ -63,6 +63,8 @@ def _infer_by_schema(node: ir.Node, opset: int, domain_version: int) -> None:
         node.outputs[0].type, node.outputs[0].shape = ir.TensorType(tensor.dtype), ir.Shape(tensor.shape.numpy())
         return
     version = node.version or (opset if node.domain == "" else domain_version)
+    if node.domain == "":
+        version = max(version, _INFERRED_AS.get(node.op_type, 0))
     key = _memo_key(node, version)
     found = _memo.get(key) if key is not None else None
     if found is None:
@@ -78,11 +80,14 @@ def _infer_by_schema(node: ir.Node, opset: int, domain_version: int) -> None:
             output.shape = None if shape is None else ir.Shape(shape)
     for output in node.outputs:
         if output.shape is None and (isinstance(output.type, ir.TensorType) or output.type is None):
-            shape = open_shape(node)
-            if shape is not None and node.inputs[0] is not None:
+            only_rank = open_shape(node)
+            if only_rank is not None and node.inputs[0] is not None:
                 output.type = output.type or copy.copy(node.inputs[0].type)
-                output.shape = shape
+                output.shape = only_rank
 
+
+# Their functions of earlier opsets count windows that ceil_mode would begin beyond the input, which ONNX Runtime leaves out.
+_INFERRED_AS = {"AveragePool": 22, "LpPool": 22, "MaxPool": 22}
 
 # Real graphs repeat themselves: a layer's nodes recur in every such layer, and a rule's in its gradient.
 _MEMO_SIZE = 16384

@@ -53,11 +53,11 @@ def _unsqueezed(node: ir.Node) -> int | None:
 
 def _reduced(node: ir.Node) -> int | None:
     rank, axes = _rank(node), _axes(node)
-    if rank is None or node.attributes.get_int("keepdims", 1):
+    keepdims: int = node.attributes.get_int("keepdims", 1)
+    noop: int = node.attributes.get_int("noop_with_empty_axes", 0)
+    if rank is None or keepdims or (axes == 0 and noop):
         return rank
-    if axes == 0:
-        return rank if node.attributes.get_int("noop_with_empty_axes", 0) else 0
-    return None if axes is None else rank - axes
+    return None if axes is None else 0 if axes == 0 else rank - axes
 
 
 _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")

@@ -87,9 +87,7 @@ def copy_nodes(nodes: Iterable[ir.Node], known: dict[ir.Value, Tensor | None], t
             known[value] = result
 
 
-def _copied(
-    attribute: ir.Attr, node: ir.Node, known: Mapping[ir.Value, Tensor | None], trace: Trace | None, keep_names: bool
-) -> ir.Attr:
+def _copied(attribute: ir.Attr, node: ir.Node, known: Mapping[ir.Value, Tensor | None], trace: Trace | None, keep_names: bool) -> ir.Attr:
     if attribute.type != ir.AttributeType.GRAPH:
         return attribute
     body = attribute.as_graph()

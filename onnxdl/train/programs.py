@@ -106,3 +106,4 @@ def _serialized(model: ir.Model) -> bytes:
         serialized: bytes = ir.to_proto(model).SerializeToString()
     except ValueError as error:
         raise TrainingError(f"the program is too large for one message: {error}") from error
+    return serialized

@@ -18,7 +18,7 @@ QUICK = ["shufflenet", "squeezenet"]
 LARGE = ["bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "vgg19", "zfnet512"]
 CHANGE = 3e-4  # of the weighted output, relative to its size
 
-SCALES = ("scale", "var", "_s_", "_riv_")  # what the files call the scales and variances of batch normalisation
+ADDED = ("_b_", "bias", "mean", "_rm_")  # what the files call biases and means; other vectors are scales and variances
 
 Arrays = dict[str, np.ndarray]
 
@@ -88,6 +88,6 @@ def _before_softmax(model: onnx.ModelProto, feeds: Arrays) -> np.ndarray:
 
 def _weights(name: str, shape: list[int], rng: np.random.Generator) -> np.ndarray:
     if len(shape) < 2:
-        is_scale = any(part in name for part in SCALES)
-        return (rng.uniform(0.5, 1.5, shape) if is_scale else rng.normal(size=shape) / 10).astype(np.float32)
+        added = any(part in name for part in ADDED)
+        return (rng.normal(size=shape) / 10 if added else rng.uniform(0.5, 1.5, shape)).astype(np.float32)
     return (rng.normal(size=shape) * np.sqrt(2 / np.prod(shape[1:]))).astype(np.float32)

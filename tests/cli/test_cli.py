@@ -80,6 +80,24 @@ def test_a_second_run_keeps_the_first(folder: Path) -> None:
     assert Path("runs/small-1/model.onnx").read_bytes() == first != Path("runs/small/model.onnx").read_bytes()
 
 
+def test_a_spec_with_a_training_of_its_own(folder: Path) -> None:
+    Path("own.py").write_text(
+        "EPOCHS = 4\n\ndef main(folder, epochs):\n    (folder / 'made.txt').write_text('x')\n    return {'epochs': epochs}\n"
+    )
+    Path("picture.py").write_text("def main(folder):\n    return {'answer': 42}\n")
+    assert works("train", "own.py").endswith("runs/own: epochs 4\n")
+    assert works("train", "own.py", "--epochs", "2").endswith("runs/own: epochs 2\n")
+    assert json.loads(Path("runs/own/run.json").read_text())["results"] == {"epochs": 2}
+    assert Path("runs/own-1/made.txt").exists() and json.loads(Path("runs/own-1/run.json").read_text())["results"] == {"epochs": 4}
+    assert works("train", "picture.py").endswith("runs/picture: answer 42\n")
+    for arguments, word in (
+        (("picture.py", "--epochs", "3"), "has no epochs"),
+        (("own.py", "--data", "x.npy", "--resume"), "--data, --resume"),
+    ):
+        result = onnxdl("train", *arguments)
+        assert result.exit_code == 2 and word in result.stderr
+
+
 def test_a_saved_model_is_evaluated_predicted_and_trained_on(folder: Path) -> None:
     works("train", "small.py", "--quiet")
     model = "runs/small/model.onnx"
@@ -163,14 +181,26 @@ WRONG: dict[str, tuple[Callable[[], Any], list[str], str]] = {
     "missing data": (lambda: None, ["train", "small.py", "--data", "none.npz"], "none.npz: no such data file"),
     "unreadable data": (lambda: Path("d.npz").write_text("x"), ["train", "small.py", "--data", "d.npz"], "d.npz: not a readable .npz file"),
     "unknown kind of data": (lambda: Path("d.txt").write_text("x"), ["train", "small.py", "--data", "d.txt"], "d.txt: unknown kind"),
-    "labels out of range": (labelled(np.full(10, 7)), ["train", "small.py", "--data", "bad.npz"], "label 7, but the model has the classes 0 to 1"),
+    "labels out of range": (
+        labelled(np.full(10, 7)),
+        ["train", "small.py", "--data", "bad.npz"],
+        "label 7, but the model has the classes 0 to 1",
+    ),
     "wrong shape": (
         labelled(np.zeros(10, np.int64), np.ones((10, 5), np.float32)),
         ["train", "small.py", "--data", "bad.npz"],
         r"'features' has the shape \[8, 5\], but the model takes \[batch, 4\]",
     ),
-    "wrong dtype": (labelled(np.zeros(10, np.int64), np.full((10, 4), "a")), ["train", "small.py", "--data", "bad.npz"], "numbers are needed"),
-    "NaN": (labelled(np.zeros(10, np.int64), np.full((10, 4), np.nan, np.float32)), ["train", "small.py", "--data", "bad.npz"], "holds nan at"),
+    "wrong dtype": (
+        labelled(np.zeros(10, np.int64), np.full((10, 4), "a")),
+        ["train", "small.py", "--data", "bad.npz"],
+        "numbers are needed",
+    ),
+    "NaN": (
+        labelled(np.zeros(10, np.int64), np.full((10, 4), np.nan, np.float32)),
+        ["train", "small.py", "--data", "bad.npz"],
+        "holds nan at",
+    ),
     "no data": (lambda: works("build", "small.py", "-o", "m.onnx"), ["train", "m.onnx", "--loss", "mse"], "give some with --data"),
     "no loss": (lambda: works("build", "small.py", "-o", "m.onnx"), ["train", "m.onnx", "--data", "data.npz"], "give --loss"),
     "nothing to resume": (lambda: None, ["train", "small.py", "--resume"], "holds no checkpoint to resume"),

@@ -205,10 +205,10 @@ def test_later_opsets_are_kept(tmp_path: Path) -> None:
     [
         (
             8,
-            """(float[1, 5, 4] x, float[1, 4] s) => (float[1, 4] y, float[1, 5, 4] z) { [turns]
+            """(int64[1] n, float[1, 5, 4] x, float[1, 4] s) => (float[1, 4] y, float[1, 5, 4] z) { [turns]
             y, z = Scan<num_scan_inputs = 1, body = b (float[4] a, float[4] i) => (float[4] c, float[4] o)
-            { c = Add(a, i) o = Identity(c) }>("", s, x) }""",
-            "Scan",
+            { c = Add(a, i) o = Identity(c) }>(n, s, x) }""",
+            "Scan of opset 8 with sequence_lens (node 'turns')",
         ),
         (
             12,

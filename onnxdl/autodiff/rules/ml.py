@@ -1,4 +1,4 @@
-"""ai.onnx.ml: the linear and scaling operators of exported scikit-learn pipelines. Trees, binarisers and encoders are piecewise constant."""
+"""ai.onnx.ml: the linear and scaling operators of scikit-learn pipelines. Trees, binarisers and encoders are piecewise constant."""
 
 from __future__ import annotations
 
