@@ -27,7 +27,7 @@ def normal_cdf(x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("seed", range(4))
 def test_uniform_numbers_are_uniform(seed: int) -> None:
     samples = np.sort(random.uniform([N], key=random.make_key(seed)).numpy().astype(np.float64))
-    assert 0 <= samples[0] and samples[-1] < 1
+    assert samples[0] >= 0 and samples[-1] < 1
     assert kolmogorov_smirnov(samples, samples) < 1.95
 
 

@@ -40,9 +40,7 @@ def sparse_categorical_crossentropy(
     return values
 
 
-def binary_crossentropy(
-    y_true: Tensor, y_pred: Tensor, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
-) -> Tensor:
+def binary_crossentropy(y_true: Tensor, y_pred: Tensor, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1) -> Tensor:
     """-(y log p + (1 - y) log(1 - p)), its mean over an axis."""
     return mean_of(_binary(_smoothed(y_true.astype(y_pred.dtype), label_smoothing, 2), y_pred, from_logits), axis)
 
