@@ -43,7 +43,7 @@ class Verbs(click.Group):
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="onnxdl")
 def main() -> None:
-    """Deep learning whose only program format is ONNX: build, train, differentiate and export models.
+    r"""Deep learning whose only program format is ONNX: build, train, differentiate and export models.
 
     \b
     Example:

@@ -31,7 +31,8 @@ SPEC = """
     EPOCHS, BATCH_SIZE = 3, 16
 
     def build():
-        model = ox.Sequential([ox.Input((4,), name="features"), nn.Dense(8, activation="relu"), nn.Dropout(0.1), nn.Dense(2, activation="softmax")])
+        layers = [nn.Dense(8, activation="relu"), nn.Dropout(0.1), nn.Dense(2, activation="softmax")]
+        model = ox.Sequential([ox.Input((4,), name="features"), *layers])
         model.compile(optim.Adam(0.01), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
         return model
 

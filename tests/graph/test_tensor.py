@@ -16,7 +16,7 @@ from onnxdl.graph import evaluate
 
 A = np.array([[1.5, -2.0, 3.0], [0.5, 4.0, -1.0]], np.float32)
 B = np.array([2.0, -3.0, 0.5], np.float32)
-I = np.array([[7, -7, 5], [3, -2, 9]])
+K = np.array([[7, -7, 5], [3, -2, 9]])
 J = np.array([2, 3, -4])
 
 EXPRESSIONS: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
@@ -47,8 +47,8 @@ EXPRESSIONS: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
 
 @pytest.mark.parametrize("expression", EXPRESSIONS.values(), ids=EXPRESSIONS.keys())
 def test_operators_follow_numpy(expression: Callable[..., Any]) -> None:
-    expected = expression(A, B, I, J)
-    result = expression(ox.tensor(A), ox.tensor(B), ox.tensor(I), ox.tensor(J))
+    expected = expression(A, B, K, J)
+    result = expression(ox.tensor(A), ox.tensor(B), ox.tensor(K), ox.tensor(J))
     assert result.dtype == np.asarray(expected).dtype
     np.testing.assert_allclose(result.numpy(), expected, rtol=1e-6)
 
@@ -117,12 +117,12 @@ def test_a_value_asked_for_is_computed_once() -> None:
 
 ERRORS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "shapes": (lambda: ox.tensor(A) @ ox.tensor(A), ShapeError, r"MatMul\(float32\[2, 3\], float32\[2, 3\]\).*test_tensor.py:\d+"),
-    "types": (lambda: op.Add(ox.tensor(A), ox.tensor(I)), GraphError, r"float32\[2, 3\] and int64\[2, 3\].*astype"),
+    "types": (lambda: op.Add(ox.tensor(A), ox.tensor(K)), GraphError, r"float32\[2, 3\] and int64\[2, 3\].*astype"),
     "attribute": (lambda: op.Softmax(ox.tensor(A), axes=1), GraphError, "Softmax has no attribute 'axes'; did you mean 'axis'"),
     "missing attribute": (lambda: op.Concat(ox.tensor(A)), GraphError, "Concat needs the attribute 'axis'"),
     "too few inputs": (lambda: op.Conv(ox.tensor(A)), GraphError, r"Conv takes the inputs \(X, W, B\), 2 at least; got 1"),
     "unknown operator": (lambda: op.Softmaxx(ox.tensor(A)), AttributeError, "did you mean Softmax"),
-    "wrong kind": (lambda: op.Sin(ox.tensor(I)), GraphError, r"Sin: input 'input' is int64\[2, 3\], but must be one of"),
+    "wrong kind": (lambda: op.Sin(ox.tensor(K)), GraphError, r"Sin: input 'input' is int64\[2, 3\], but must be one of"),
     "not data": (lambda: ox.tensor(A) + "one", GraphError, "no tensor data"),
     "outputs": (lambda: op.Relu(ox.tensor(A), outputs=2), GraphError, "Relu has 1 to 1 outputs, not 2"),
 }
@@ -139,6 +139,6 @@ def test_a_traced_tensor_has_no_value() -> None:
     with ox.Trace() as trace:
         x = trace.input("x", "float32", ["N"])
         with pytest.raises(
-            GraphError, match="Greater has no value while a graph is being traced; compare and branch with op.Where or op.If"
+            GraphError, match=r"Greater has no value while a graph is being traced; compare and branch with op.Where or op.If"
         ):
             bool(x.sum() > 0)
