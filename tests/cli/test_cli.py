@@ -62,7 +62,8 @@ def works(*args: str) -> str:
     return result.stdout
 
 
-def test_train_leaves_a_run_folder(folder: Path) -> None:
+def test_train_leaves_a_run_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["onnxdl", "train", "small.py"])
     output = works("train", "small.py")
     assert "epoch 3/3" in output and "runs/small: loss" in output
     run = Path("runs/small")
@@ -70,7 +71,7 @@ def test_train_leaves_a_run_folder(folder: Path) -> None:
     history = json.loads((run / "history.json").read_text())
     assert history["epoch"] == [0, 1, 2] and set(history) == {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
     record = json.loads((run / "run.json").read_text())
-    assert record["command"].startswith("onnxdl ") and record["versions"]["onnx"] == onnx.__version__
+    assert record["command"] == "onnxdl train small.py" and record["versions"]["onnx"] == onnx.__version__
     onnx.checker.check_model(str(run / "model.onnx"), full_check=True)
 
 
