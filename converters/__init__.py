@@ -2,3 +2,7 @@
 
 if __name__ != "onnxdl.converters":
     raise ImportError(f"this package is onnxdl.converters, not {__name__}; run from anywhere after `pip install -e .`")
+
+from onnxdl.converters.registry import CONVERTERS, convert, load
+
+__all__ = ["CONVERTERS", "convert", "load"]

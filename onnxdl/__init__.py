@@ -11,6 +11,7 @@ from onnxdl.autodiff.gradient import gradient
 from onnxdl.autodiff.graph_model import gradient_model
 from onnxdl.autodiff.higher import hvp, jvp
 from onnxdl.callbacks import Callback, EarlyStopping
+from onnxdl.converters.registry import convert, load
 from onnxdl.errors import (
     ConversionError,
     DataError,
@@ -28,8 +29,8 @@ from onnxdl.graph.random import set_seed
 from onnxdl.graph.tensor import Tensor, tensor
 from onnxdl.graph.trace import Trace
 from onnxdl.io.checkpoint import load_checkpoint, save_checkpoint
+from onnxdl.nn.remat import remat
 from onnxdl.nn.symbolic import Input
-from onnxdl.train.load import load
 from onnxdl.train.model import Model
 from onnxdl.train.sequential import Sequential
 
@@ -52,6 +53,7 @@ __all__ = [
     "TrainingError",
     "callbacks",
     "check_gradient",
+    "convert",
     "custom_gradient",
     "data",
     "errors",
@@ -66,6 +68,7 @@ __all__ = [
     "op",
     "optim",
     "random",
+    "remat",
     "save_checkpoint",
     "set_seed",
     "stop_gradient",

@@ -16,9 +16,9 @@ from onnxdl.cli.verb import verb
 def command(model: str, data: str, loss: str | None, batch_size: int, device: str, quiet: bool) -> None:
     """Print the loss and the metrics of MODEL on data."""
     from onnxdl.cli.compile import compile_model
+    from onnxdl.converters.registry import load
     from onnxdl.data.files import read_data
     from onnxdl.errors import DataError
-    from onnxdl.train.load import load
 
     x, y = read_data(data)
     if y is None:

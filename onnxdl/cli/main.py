@@ -8,6 +8,7 @@ import click
 
 VERBS = {
     "build": "Write a model as .onnx, untrained.",
+    "convert": "A file of one framework as a file of another.",
     "evaluate": "Loss and metrics of a model on data.",
     "export": "Write a run or model in another form.",
     "grad": "Write a model that also computes gradients.",

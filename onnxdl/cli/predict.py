@@ -19,9 +19,9 @@ def command(model: str, data: str, output: Path | None, batch_size: int, device:
     """Compute the outputs of MODEL for data."""
     import numpy as np
 
+    from onnxdl.converters.registry import load
     from onnxdl.data.files import read_data, write_table
     from onnxdl.runtime import resolve_device
-    from onnxdl.train.load import load
 
     x, _ = read_data(data)
     loaded = load(model)

@@ -47,7 +47,7 @@ class Spec:
     def build(self) -> Model:
         """The model, compiled where the SPEC says how."""
         if self.file is not None:
-            from onnxdl.train.load import load
+            from onnxdl.converters.registry import load
 
             return load(self.file)
         model = self._call("build")

@@ -1,32 +1,17 @@
-"""``load``: a file as a trainable Model, by its suffix."""
+"""An .onnx file of any producer as a trainable Model."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from pathlib import Path
 
 import onnx_ir as ir
 
-from onnxdl.errors import FormatError
 from onnxdl.graph.dtypes import to_ir
 from onnxdl.graph.tensor import Tensor
 from onnxdl.io import onnx_file
 from onnxdl.nn.imported import Imported
 from onnxdl.train.export import compile_as_saved
 from onnxdl.train.model import Model
-
-
-def load(path: str | os.PathLike[str]) -> Model:
-    """The model in a file; it predicts at once, and trains after ``compile``, as files saved here are already.
-
-    Raises:
-        FormatError: the suffix is not known, or the file cannot be read.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in READERS:
-        raise FormatError(f"cannot tell the format of {path} by its suffix {suffix!r}; known are {', '.join(sorted(READERS))}")
-    return READERS[suffix](path)
 
 
 def load_onnx(path: str | os.PathLike[str]) -> Model:
@@ -52,7 +37,3 @@ def _placeholder(name: str, dtype: ir.DataType, shape: tuple[int | str | None, .
     value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(dims))
     value.meta["symbolic"] = True
     return Tensor(value)
-
-
-READERS: dict[str, Callable[[str | os.PathLike[str]], Model]] = {".onnx": load_onnx}
-"""By suffix, what reads a file; converters add theirs."""

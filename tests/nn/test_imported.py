@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,11 @@ from onnx import numpy_helper
 
 import onnxdl as ox
 from onnxdl import nn, op
-from onnxdl.errors import FormatError, GraphError, ShapeError
+from onnxdl.errors import GraphError, ShapeError
 from onnxdl.graph.imports import import_model
 from onnxdl.graph.trace import Trace
 from onnxdl.nn.imported import Imported
-from onnxdl.train.load import load, model_of
+from onnxdl.train.load import load_onnx, model_of
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 
@@ -335,7 +334,7 @@ def test_a_loaded_model_trains_saves_and_comes_back(tmp_path: Path) -> None:
     proto = net()
     del proto.graph.output[1]
     (tmp_path / "net.onnx").write_bytes(proto.SerializeToString())
-    model = load(tmp_path / "net.onnx")
+    model = load_onnx(tmp_path / "net.onnx")
     assert [s.name for s in model.input_specs] == ["image"]
     assert model.output_names == ["probabilities"]
     assert set(model.state) == {"conv_w", "conv_b", "gamma", "beta", "mean", "variance", "fc_w", "fc_b", "temperature"}
@@ -346,7 +345,7 @@ def test_a_loaded_model_trains_saves_and_comes_back(tmp_path: Path) -> None:
     history = model.fit(x, y, batch_size=16, epochs=8, verbose=0).history
     assert history["loss"][-1] < history["loss"][0] * 0.9
     model.save(tmp_path / "tuned.onnx")
-    again = load(tmp_path / "tuned.onnx")
+    again = load_onnx(tmp_path / "tuned.onnx")
     np.testing.assert_allclose(again.predict(x), model.predict(x), rtol=1e-5, atol=1e-7)
     assert set(again.state) == set(dict(model.named_parameters()))
     assert not np.allclose(again.state["conv_w"], numpy_helper.to_array(proto.graph.initializer[0]))
@@ -372,13 +371,6 @@ def test_the_first_state_of_a_loaded_model_is_the_files_own() -> None:
     for tensor in net().graph.initializer:
         if tensor.name in state:
             np.testing.assert_array_equal(state[tensor.name], numpy_helper.to_array(tensor))
-
-
-def test_load_names_what_it_cannot_read(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match=r"suffix '\.xyz'"):
-        load(tmp_path / "model.xyz")
-    with pytest.raises(FormatError, match="no such file"):
-        load(os.fspath(tmp_path / "absent.onnx"))
 
 
 def test_other_domains_keep_their_version() -> None:

@@ -1,0 +1,53 @@
+"""All converters, and what one does with them: ``load`` and ``convert``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from onnxdl.converters import onnx
+from onnxdl.converters.contract import Converter, Write, reader_of, writer_of
+from onnxdl.train.export import FORMATS
+from onnxdl.train.model import Model
+
+CONVERTERS: tuple[Converter, ...] = (onnx.CONVERTER,)
+"""In the order in which they are asked."""
+
+
+def load(source: Any, model: Model | None = None, **options: Any) -> Model:
+    """A file of any known framework as a Model: it predicts at once, and trains after ``compile``.
+
+    Args:
+        source: a path, or a framework's own model object.
+        model: the architecture that a file of weights alone goes into.
+        options: the framework's own, such as ``custom_objects`` (Keras) or ``example_inputs`` (a PyTorch module).
+
+    Raises:
+        FormatError: the file is missing, damaged or of an unknown kind.
+        ConversionError: it holds something that has no equal here.
+    """
+    return reader_of(source, CONVERTERS).read(source, model, **options)
+
+
+def convert(source: Any, target: str | os.PathLike[str], model: Model | None = None, **options: Any) -> Model:
+    """Reads a file of one framework and writes it as one of another, told by the suffix; returns the model between.
+
+    Raises:
+        FormatError: the source cannot be read, or no format with the target's suffix is written.
+        ConversionError: either side holds something that the other has no equal of.
+    """
+    path = Path(target)
+    write = writer_of(path, CONVERTERS).write
+    assert write is not None
+    found = load(source, model, **options)
+    write(found, path)
+    return found
+
+
+def _export(write: Write) -> Callable[[Model, str | os.PathLike[str]], None]:
+    return lambda model, path: write(model, Path(path))
+
+
+FORMATS.update({c.name: _export(c.write) for c in CONVERTERS if c.write is not None and c.name not in FORMATS})
