@@ -31,6 +31,7 @@ from onnxdl.graph.trace import Trace
 from onnxdl.io.checkpoint import load_checkpoint, save_checkpoint
 from onnxdl.nn.remat import remat
 from onnxdl.nn.symbolic import Input
+from onnxdl.train import finetune
 from onnxdl.train.model import Model
 from onnxdl.train.sequential import Sequential
 
@@ -57,6 +58,7 @@ __all__ = [
     "custom_gradient",
     "data",
     "errors",
+    "finetune",
     "function",
     "gradient",
     "gradient_model",

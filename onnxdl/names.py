@@ -20,7 +20,7 @@ def resolve(kind: str, given: Any, known: Mapping[str, Any]) -> Any:
     """The object of that name, made if it is a class; anything that is no string comes back as it is."""
     if not isinstance(given, str):
         return given
-    name = snake_case(given) if given not in known else given
+    name = next((n for n in (given, snake_case(given), given.lower()) if n in known), given)
     if name not in known:
         near = difflib.get_close_matches(name, known, 3)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known are {', '.join(sorted(known))}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -14,6 +14,7 @@ from onnxdl.errors import GradientError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Operators, Tensor, TensorLike, as_tensor
 from onnxdl.graph.trace import where
+from onnxdl.graph.walk import RECORD
 
 
 @dataclass(eq=False)
@@ -34,6 +35,15 @@ class CustomGradient:
     def results(self) -> list[ir.Value]:
         """What the forward function computed."""
         return [t.value for t in self.inner]
+
+    def copied(self, known: Mapping[ir.Value, Tensor | None]) -> CustomGradient:
+        """The record among copies of its nodes."""
+
+        def there(tensors: Sequence[Tensor]) -> list[Tensor]:
+            return [t if (copy := known.get(t.value)) is None else copy for t in tensors]
+
+        outputs = [v if (t := known.get(v)) is None else t.value for v in self.outputs]
+        return CustomGradient(there(self.arguments), there(self.inner), self.backward_rule, outputs)
 
     def backward(self, totals: Sequence[Tensor | None]) -> Sequence[TensorLike | None]:
         """The gradients of ``inputs`` from those of ``outputs``; an output that no gradient reaches counts as zeros."""
@@ -75,7 +85,7 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
         ends = [op.Identity(t) for t in inner]
         record.outputs = [end.value for end in ends]
         for value in record.outputs:
-            value.producer().meta["custom_gradient"] = record  # type: ignore[union-attr]
+            value.producer().meta[RECORD] = record  # type: ignore[union-attr]
         return tuple(ends) if several else ends[0]
 
     return wrapped

@@ -22,9 +22,10 @@ from onnxdl.errors import GradientError
 from onnxdl.graph import op
 from onnxdl.graph.dtypes import is_float
 from onnxdl.graph.infer import describe, dims, schema_of
+from onnxdl.graph.remat import Region, held_back
 from onnxdl.graph.tensor import Tensor, TensorLike, as_tensor
 from onnxdl.graph.trace import DEFAULT_OPSET, Trace, current_trace, outermost_scope, where
-from onnxdl.graph.walk import ancestry, used_values
+from onnxdl.graph.walk import RECORD, ancestry, copy_nodes, used_values
 
 Rules = Mapping[str, registry.Rule]
 Gradients = dict[ir.Value, list[Tensor]]
@@ -100,13 +101,14 @@ def _reverse(
 ) -> Gradients:
     """The gradients of all values between ``ys`` and ``wrt``; the walk stops at ``leaves``."""
     nodes, _ = ancestry([t.value for t in ys], leaves.__contains__, _uses)
+    _open_regions(nodes, wrt)
     live = depending(nodes, wrt)
-    first = {id(record): node for node in reversed(nodes) if (record := _custom(node)) is not None}
+    first = {id(record): node for node in reversed(nodes) if (record := _record(node)) is not None}
     gradients: Gradients = {}
     for t, seed in zip(ys, seeds, strict=True):
         gradients.setdefault(t.value, []).append(seed)
     for node in reversed(nodes):
-        record = _custom(node)
+        record = _record(node)
         if record is not None and first[id(record)] is not node:
             continue  # its backward runs once, when the gradients of all its outputs are complete
         outputs = node.outputs if record is None else record.outputs
@@ -123,14 +125,23 @@ def _reverse(
     return gradients
 
 
-def _custom(node: ir.Node) -> Any:
-    """The record that ``custom_gradient`` left at each of its outputs: their common inputs, outputs and backward."""
-    return node.meta.get("custom_gradient")
+def _record(node: ir.Node) -> Any:
+    """The record at each output of a ``custom_gradient`` or of a region to be computed again: their common inputs and outputs."""
+    return node.meta.get(RECORD)
+
+
+def _open_regions(nodes: Iterable[ir.Node], wrt: Iterable[ir.Value]) -> None:
+    """Regions are kept, not computed again, where a gradient by one of their own values is asked for: its copy is another value."""
+    makers = {v.producer() for v in wrt} - {None}
+    for node in nodes if makers else ():
+        record = _record(node)
+        if isinstance(record, Region) and not makers.isdisjoint(record.nodes()):
+            del node.meta[RECORD]
 
 
 def _uses(node: ir.Node) -> Iterable[ir.Value]:
-    """What has to stand before a node: what it uses, and for a custom gradient all that its backward reads or reaches."""
-    record = _custom(node)
+    """What has to stand before a node: what it uses, and where it has a record all that its backward reads or reaches."""
+    record = _record(node)
     return used_values(node) if record is None else (*record.inputs, *record.results)
 
 
@@ -138,7 +149,7 @@ def depending(nodes: Iterable[ir.Node], wrt: Iterable[ir.Value]) -> set[ir.Value
     """The float values that change with ``wrt``."""
     live = set(wrt)
     for node in nodes:
-        record = _custom(node)
+        record = _record(node)
         inputs: Iterable[ir.Value] = record.inputs if record is not None else used_values(node)
         if any(v in live for v in inputs):
             live.update(v for v in node.outputs if not isinstance(v.type, ir.TensorType) or is_float(v.dtype))
@@ -157,11 +168,14 @@ def _contributions(
     node: ir.Node, totals: Sequence[Tensor | None], trace: Trace | None, rules: Rules, live: set[ir.Value]
 ) -> Iterable[tuple[ir.Value, Tensor]]:
     """What one node passes on: pairs of an input value and a gradient that has its shape and type."""
-    record = _custom(node)
-    if record is not None:
+    record = _record(node)
+    reverse = Reverse(trace, rules, live)
+    if isinstance(record, Region):
+        pairs: Iterable[tuple[ir.Value | None, Any]] = _computed_again(record, totals, reverse)
+    elif record is not None:
         pairs = _paired(node, record.inputs, record.backward(totals))
     else:
-        pairs = _apply_rule(node, totals, Reverse(trace, rules, live))
+        pairs = _apply_rule(node, totals, reverse)
     for value, result in pairs:
         if value is None or result is None or value not in live:
             continue
@@ -170,6 +184,18 @@ def _contributions(
         if g.value.dtype != value.dtype and isinstance(value.type, ir.TensorType):
             g = g.astype(x.dtype)
         yield value, unbroadcast(g, x) if isinstance(value.type, ir.TensorType) else g
+
+
+def _computed_again(region: Region, totals: Sequence[Tensor | None], reverse: Reverse) -> Iterable[tuple[ir.Value | None, Any]]:
+    """Differentiates a copy of a region, which cannot run before the first of the gradients that come in."""
+    reached = [(v, t) for v, t in zip(region.results, totals, strict=True) if t is not None]
+    known: dict[ir.Value, Tensor | None] = dict(held_back([Tensor(v, reverse.trace) for v in region.inputs], reached[0][1]))
+    with outermost_scope("again"):
+        copy_nodes(region.nodes(), known, reverse.trace, keep_names=True)
+    again = {v: t for v in (*region.results, *region.inputs) if (t := known[v]) is not None}
+    wrt = [v for v in region.inputs if v in reverse.live]
+    found = reverse.gradients([again[v] for v, _ in reached], [t for _, t in reached], [again[v] for v in wrt])
+    return zip(wrt, found, strict=True)
 
 
 def _paired(node: ir.Node, inputs: Sequence[ir.Value | None], results: Any) -> Iterable[tuple[ir.Value | None, Any]]:

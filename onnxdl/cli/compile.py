@@ -11,19 +11,13 @@ def compile_model(model: Model, loss: str | None, optimizer: str | None, learnin
     """Compiles a model that is not compiled yet, or again where an option differs from its own."""
     if not model.is_compiled and loss is None:
         raise TrainingError("the model does not say what to make small: give --loss, such as sparse_categorical_crossentropy or mse")
-    before = model.compiled
-    chosen = optim.get(optimizer) if optimizer else before.optimizer if before is not None else optim.Adam()
+    if loss is optimizer is learning_rate is None:
+        model.move_to(device)
+        return
+    chosen = optim.get(optimizer or model.optimizer or "adam")
     if learning_rate is not None:
         chosen.learning_rate = learning_rate
-    if loss is None and before is not None:
-        model.compile(
-            chosen,
-            before.loss,
-            before.metrics,
-            before.loss_weights,
-            before.weighted_metrics,
-            mixed_precision=before.mixed_precision,
-            device=device,
-        )
+    if loss is None:
+        model.compile_again(optimizer=chosen, device=device)
     else:
-        model.compile(chosen, loss, ["accuracy"] if "crossentropy" in (loss or "") else None, device=device)
+        model.compile(chosen, loss, metrics=["accuracy"] if "crossentropy" in loss else None, device=device)

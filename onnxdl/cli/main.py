@@ -11,6 +11,7 @@ VERBS = {
     "convert": "A file of one framework as a file of another.",
     "evaluate": "Loss and metrics of a model on data.",
     "export": "Write a run or model in another form.",
+    "finetune": "Train somebody's model on data of yours, with a new head.",
     "grad": "Write a model that also computes gradients.",
     "info": "Versions, providers, and what would fall back to the CPU.",
     "predict": "The outputs of a model for data.",

@@ -2,8 +2,8 @@
 
 A .py file, like a gallery file, defines ``build()``, which returns a compiled Model, and may define ``data(path)``, which
 returns ``(x, y), (x_test, y_test)``, and the numbers ``EPOCHS`` and ``BATCH_SIZE``. Where training is no plain ``fit`` (two
-models in turn, several runs compared, pictures), it defines ``main(folder)`` instead, or ``main(folder, epochs)``, which
-does all of it, writes what it makes into the folder, a Path, and returns its results, numbers by name.
+models in turn, several runs compared, pictures), it defines ``main(folder)`` instead, which does all of it, writes what it makes
+into the folder, a Path, and returns its results, numbers by name. It may also take ``epochs``, and ``data``, the path of --data or None.
 """
 
 from __future__ import annotations
@@ -60,14 +60,17 @@ class Spec:
         """Whether it runs its training itself."""
         return hasattr(self.module, "main")
 
-    def main(self, folder: Path, epochs: int | None) -> dict[str, float]:
+    @property
+    def main_takes(self) -> set[str]:
+        """The names of what its ``main`` takes."""
+        return set(inspect.signature(self.module.main).parameters)  # type: ignore[union-attr]
+
+    def main(self, folder: Path, epochs: int | None, data: str | None = None) -> dict[str, float]:
         """Runs its training; returns the results."""
-        arguments: list[Any] = [folder]
-        if len(inspect.signature(self.module.main).parameters) > 1:  # type: ignore[union-attr]
-            arguments.append(epochs or self.epochs)
-        elif epochs is not None:
-            raise TrainingError(f"{self.name} has no epochs; leave out --epochs")
-        return dict(self._call("main", *arguments) or {})
+        options: dict[str, Any] = {"epochs": epochs or self.epochs} if "epochs" in self.main_takes else {}
+        if "data" in self.main_takes:
+            options["data"] = data
+        return dict(self._call("main", folder, **options) or {})
 
     def data(self, path: str | None) -> Any:
         """Training and test data: ``(x, y), (x_test, y_test)``; ``(x, y), None`` from a plain data file."""
@@ -79,10 +82,10 @@ class Spec:
 
         return read_data(path), None
 
-    def _call(self, function: str, *args: Any) -> Any:
+    def _call(self, function: str, *args: Any, **options: Any) -> Any:
         if not hasattr(self.module, function):
             raise TrainingError(f"{self.name} defines no {function}(); see the README, 'A file of your own'")
-        return getattr(self.module, function)(*args)
+        return getattr(self.module, function)(*args, **options)
 
 
 def resolve(spec: str) -> Spec:

@@ -50,12 +50,14 @@ def command(
     chosen = resolve(spec)
     folder = RunFolder(output or Path("runs") / chosen.name)
     if chosen.has_main:
-        options = {"data": data, "batch-size": batch_size, "loss": loss, "optimizer": optimizer, "learning-rate": learning_rate}
-        given = [f"--{name}" for name, value in options.items() if value is not None] + ["--resume"] * resume
+        options = {"data": data, "epochs": epochs, "batch-size": batch_size, "loss": loss, "optimizer": optimizer}
+        options["learning-rate"] = learning_rate
+        given = [f"--{name}" for name, value in options.items() if value is not None and name not in chosen.main_takes]
+        given += ["--resume"] * resume
         if given:
             raise TrainingError(f"{chosen.name} trains in a way of its own and takes no {', '.join(given)}")
         folder.begin(resume)
-        results = chosen.main(folder.path, epochs)
+        results = chosen.main(folder.path, epochs, data)
         folder.record(results)
         click.echo(f"{folder.path}: " + "  ".join(f"{name} {value:.4g}" for name, value in results.items()))
         return

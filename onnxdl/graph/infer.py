@@ -43,6 +43,8 @@ def infer(node: ir.Node, opset: int, domain_version: int = 1) -> None:
         infer_microsoft(node, lambda standard: _infer_by_schema(standard, opset, domain_version))
     else:
         _infer_by_schema(node, opset, domain_version)
+    if node.op_type == "Resize" and node.domain == "":
+        _scale_known_dims(node)
     follow_contents(node)
     for output in node.outputs:
         _name_unknown_dims(output)
@@ -111,8 +113,16 @@ _PLAIN = {ir.AttributeType[t] for t in ("INT", "INTS", "FLOAT", "FLOATS", "STRIN
 
 
 def _floats(node: ir.Node, value: ir.Value) -> bytes | None:
-    known = node.op_type in _READS_FLOATS and value.const_value is not None and value.const_value.size <= CONTENT_LIMIT
-    return value.const_value.tobytes() if known and value.const_value is not None else None
+    known = _constant(value) if node.op_type in _READS_FLOATS else None
+    return known.tobytes() if known is not None and known.size <= CONTENT_LIMIT else None
+
+
+def _constant(value: ir.Value) -> ir.TensorProtocol | None:
+    """The data of an initializer, or of what a Constant node gives."""
+    producer = value.producer()
+    if value.const_value is None and producer is not None and producer.op_type == "Constant" and "value" in producer.attributes:
+        return producer.attributes["value"].as_tensor()
+    return value.const_value
 
 
 def _ask_schema(node: ir.Node, version: int, opset: int) -> list[_Inferred | None]:
@@ -132,8 +142,8 @@ def _ask_schema(node: ir.Node, version: int, opset: int) -> list[_Inferred | Non
         known = content(value)
         if known is not None and all(isinstance(d, int) for d in known):
             data[name] = _as_proto(value, known)
-        elif _floats(node, value) is not None and value.const_value is not None:
-            data[name] = ir.serde.serialize_tensor(value.const_value)
+        elif _floats(node, value) is not None and (constant := _constant(value)) is not None:
+            data[name] = ir.serde.serialize_tensor(constant)
     proto.output.extend(f"o{i}" for i in range(len(node.outputs)))
     for attribute in node.attributes.values():
         if not isinstance(attribute, ir.Attr) or attribute.is_ref():
@@ -181,6 +191,21 @@ def _as_proto(value: ir.Value, known: Content) -> onnx.TensorProto:
     dtype = value.dtype or ir.DataType.INT64
     numbers = [d for d in known if isinstance(d, int)]
     return onnx.helper.make_tensor("", dtype.value, [len(numbers)] if dims(value) else [], numbers)
+
+
+def _scale_known_dims(node: ir.Node) -> None:
+    """The standard's function gives up every axis of Resize where the size of one is unknown; the others are known still."""
+    x, scales, sizes = (node.inputs[i] if i < len(node.inputs) else None for i in (0, 2, 3))
+    output = node.outputs[0]
+    if x is None or x.shape is None or output.shape is None or "axes" in node.attributes or not output.shape.has_unknown_dim():
+        return
+    known = _constant(scales) if scales is not None else None
+    factors = known.numpy().tolist() if known is not None else []
+    wanted = content(sizes)
+    if len(factors) == len(x.shape):
+        output.shape = ir.Shape([d if f == 1 else int(d * f) if isinstance(d, int) else None for d, f in zip(x.shape, factors, strict=True)])
+    elif wanted is not None and "keep_aspect_ratio_policy" not in node.attributes:
+        output.shape = ir.Shape(wanted)
 
 
 def _name_unknown_dims(value: ir.Value) -> None:

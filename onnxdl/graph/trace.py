@@ -23,6 +23,7 @@ import onnx_ir as ir
 from onnxdl.errors import GraphError, ShapeError
 from onnxdl.graph.dtypes import DTypeLike, to_ir
 from onnxdl.graph.infer import describe, infer
+from onnxdl.graph.target import PORTABLE, Target
 
 if TYPE_CHECKING:
     from onnxdl.graph.tensor import Tensor
@@ -84,6 +85,7 @@ class Trace:
         opset: the lowest ai.onnx opset to write for; operators of later opsets raise it.
         parent: the trace around a branch or loop body, whose tensors may be used inside.
         over_dynamic: whether this is a body inside a dynamic expression, whose tensors may be used inside.
+        target: where it will run; by default anywhere.
     """
 
     def __init__(
@@ -94,9 +96,11 @@ class Trace:
         opset: int = DEFAULT_OPSET,
         parent: Trace | None = None,
         over_dynamic: bool = False,
+        target: Target = PORTABLE,
     ) -> None:
         self.graph = ir.Graph([], [], nodes=[], opset_imports={} if parent else {"": opset}, name=name)
         self.training = training
+        self.target: Target = target if parent is None else parent.target
         self.parent = parent
         self.root: Trace = parent.root if parent is not None else self
         self.opset: int = opset if parent is None else parent.root.opset
@@ -105,6 +109,7 @@ class Trace:
         self.variables: dict[Any, Tensor] = {}
         self.updates: dict[Any, Tensor] = {}
         self.losses: list[Tensor] = []
+        self.lookups: dict[Any, list[tuple[Tensor, Tensor]]] = {}
         self.declare: Callable[[Any], Tensor] | None = None
         self.random_key: Callable[[], tuple[Tensor, Tensor]] | None = None
         self._names: Counter[str] = Counter() if parent is None else parent.root._names

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import onnx_ir as ir
 
 from onnxdl.graph.operator import write
 from onnxdl.graph.tensor import Tensor
 from onnxdl.graph.trace import Trace, scope_path
+
+RECORD = "reverse"
+"""Where a node's ``meta`` holds what the reverse pass reads instead of its rule: one record for all nodes that end a piece of graph."""
 
 
 def bodies(node: ir.Node) -> list[ir.Graph]:
@@ -68,6 +72,7 @@ def copy_nodes(nodes: Iterable[ir.Node], known: dict[ir.Value, Tensor | None], t
     Branch and loop bodies are copied with them, so the copy shares nothing with the original. ``keep_names`` keeps the
     names of nodes and values, below the present scope.
     """
+    records: dict[Any, list[ir.Node]] = {}
     prefix = f"{path}/" if (path := scope_path()) else ""
     for node in nodes:
         inputs = [None if v is None else known[v] for v in node.inputs]
@@ -85,6 +90,12 @@ def copy_nodes(nodes: Iterable[ir.Node], known: dict[ir.Value, Tensor | None], t
             if result.value.type is None:  # an operator that the standard does not know: the original says what it gives
                 result.value.type, result.value.shape = value.type, value.shape
             known[value] = result
+        if (record := node.meta.get(RECORD)) is not None:
+            records.setdefault(record, []).append(node)
+    for record, ends in records.items():
+        copy = record.copied(known)
+        for node in ends:
+            known[node.outputs[0]].value.producer().meta[RECORD] = copy  # type: ignore[union-attr]
 
 
 def _copied(attribute: ir.Attr, node: ir.Node, known: Mapping[ir.Value, Tensor | None], trace: Trace | None, keep_names: bool) -> ir.Attr:

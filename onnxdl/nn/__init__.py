@@ -16,6 +16,7 @@ from onnxdl.nn.conv import Conv1D, Conv2D, Conv3D
 from onnxdl.nn.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from onnxdl.nn.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from onnxdl.nn.core import Activation, Dense, EinsumDense, Embedding, Identity, InputLayer, Lambda, Masking, ReversibleEmbedding
+from onnxdl.nn.data_format import image_data_format, set_image_data_format
 from onnxdl.nn.images import (
     CenterCrop,
     RandomBrightness,
@@ -28,7 +29,24 @@ from onnxdl.nn.images import (
     Resizing,
 )
 from onnxdl.nn.layer import Layer
-from onnxdl.nn.merging import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
+from onnxdl.nn.merging import (
+    Add,
+    Average,
+    Concatenate,
+    Dot,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+    add,
+    average,
+    concatenate,
+    dot,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
 from onnxdl.nn.multi_head import GroupedQueryAttention, MultiHeadAttention
 from onnxdl.nn.normalization import BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization, UnitNormalization
 from onnxdl.nn.parameter import Parameter
@@ -75,6 +93,7 @@ from onnxdl.nn.reshaping import (
 )
 from onnxdl.nn.rnn import RNN
 from onnxdl.nn.separable import DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D
+from onnxdl.nn.symbolic import Input
 from onnxdl.nn.wrappers import Bidirectional, SpectralNormalization, TimeDistributed, Wrapper
 
 # Keras's other names for the same layers
@@ -160,6 +179,7 @@ __all__ = [
     "GroupQueryAttention",
     "GroupedQueryAttention",
     "Identity",
+    "Input",
     "InputLayer",
     "IntegerLookup",
     "LSTM",
@@ -221,9 +241,19 @@ __all__ = [
     "ZeroPadding2D",
     "ZeroPadding3D",
     "activations",
+    "add",
+    "average",
+    "concatenate",
     "constraints",
+    "dot",
+    "image_data_format",
     "initializers",
     "losses",
+    "maximum",
     "metrics",
+    "minimum",
+    "multiply",
     "regularizers",
+    "set_image_data_format",
+    "subtract",
 ]

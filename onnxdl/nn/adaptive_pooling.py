@@ -11,6 +11,7 @@ from onnxdl.errors import GraphError, ShapeError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 from onnxdl.nn.convolution import channels_back, channels_first, per_axis
+from onnxdl.nn.data_format import format_of
 from onnxdl.nn.layer import Layer
 
 
@@ -27,7 +28,7 @@ class AdaptivePooling(Layer):
 
     def __init__(self, output_size: int | Sequence[int], data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.output_size, self.data_format = per_axis(output_size, self.rank, "output_size"), data_format or "channels_first"
+        self.output_size, self.data_format = per_axis(output_size, self.rank, "output_size"), format_of(data_format)
 
     def call(self, x: Tensor) -> Tensor:
         x = channels_first(x, self.data_format)

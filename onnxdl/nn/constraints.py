@@ -9,7 +9,7 @@ from onnxdl.errors import GraphError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 from onnxdl.names import resolve
-from onnxdl.nn.config import Configurable
+from onnxdl.config import Configurable
 
 EPSILON = 1e-7
 

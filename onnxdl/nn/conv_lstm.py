@@ -11,6 +11,7 @@ from onnxdl.graph.tensor import Tensor
 from onnxdl.nn import activations
 from onnxdl.nn.cells import forget_bias, lstm_step
 from onnxdl.nn.convolution import channels_back, channels_first, in_keras_layout, padding_attributes, per_axis
+from onnxdl.nn.data_format import format_of
 from onnxdl.nn.regularization import dropout
 from onnxdl.nn.rnn import Recurrence, Run, zeros_for
 
@@ -39,7 +40,7 @@ class ConvLSTM(Recurrence):
         super().__init__(**kwargs)
         if padding not in ("valid", "same"):
             raise GraphError(f"padding is 'valid' or 'same', not {padding!r}")
-        self.filters, self.padding, self.data_format = filters, padding, data_format or "channels_first"
+        self.filters, self.padding, self.data_format = filters, padding, format_of(data_format)
         self.kernel_size = per_axis(kernel_size, self.rank, "kernel_size")
         self.strides = per_axis(strides, self.rank, "strides")
         self.dilation_rate = per_axis(dilation_rate, self.rank, "dilation_rate")

@@ -10,6 +10,7 @@ from onnxdl.graph import op
 from onnxdl.graph.dtypes import DTypeLike
 from onnxdl.graph.tensor import Tensor
 from onnxdl.nn import activations, initializers
+from onnxdl.nn.data_format import format_of
 from onnxdl.nn.layer import Layer
 from onnxdl.nn.parameter import Parameter
 
@@ -94,7 +95,7 @@ class Convolution(Layer):
         self.kernel_size = per_axis(kernel_size, self.rank, "kernel_size")
         self.strides = per_axis(strides, self.rank, "strides")
         self.dilation_rate = per_axis(dilation_rate, self.rank, "dilation_rate")
-        self.padding, self.data_format = padding, data_format or "channels_first"
+        self.padding, self.data_format = padding, format_of(data_format)
         self.activation, self.use_bias = activations.get(activation), use_bias
         self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
         if padding not in self.paddings or (padding == "causal" and self.rank != 1):

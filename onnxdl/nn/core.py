@@ -134,16 +134,24 @@ class Embedding(Layer):
         input_dim: how many rows.
         output_dim: how long each is.
         mask_zero: whether the number 0 pads: the layers that follow pass over those steps.
+        sparse: whether a training step touches only the rows that its batch looks up, as PyTorch's ``sparse=True`` with
+            SGD or SparseAdam: the optimizer's slots of all other rows stay as they are. The table must not be used otherwise.
     """
 
     weight_options = ("embeddings",)
     supports_masking = True
 
     def __init__(
-        self, input_dim: int, output_dim: int, embeddings_initializer: Any = "uniform", mask_zero: bool = False, **kwargs: Any
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        mask_zero: bool = False,
+        sparse: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.input_dim, self.output_dim, self.mask_zero = input_dim, output_dim, mask_zero
+        self.input_dim, self.output_dim, self.mask_zero, self.sparse = input_dim, output_dim, mask_zero, sparse
         self.embeddings_initializer = embeddings_initializer
 
     def build(self, input_shape: Any) -> None:
@@ -152,7 +160,8 @@ class Embedding(Layer):
         )
 
     def call(self, x: Tensor) -> Tensor:
-        return op.Gather(self.embeddings, x if x.dtype.kind == "i" else op.Cast(x, to="int64"))
+        ids = x if x.dtype.kind == "i" else op.Cast(x, to="int64")
+        return self.embeddings.lookup(ids) if self.sparse else op.Gather(self.embeddings, ids)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return inputs != 0 if self.mask_zero else None
@@ -269,16 +278,36 @@ class Lambda(Layer):
 
 
 class InputLayer(Layer):
-    """Where a model begins: ``output`` is its ``Input``. Called, it checks the shape and passes its input on."""
+    """Where a model begins: ``output`` is its ``Input``. Called, it checks the shape and passes its input on.
+
+    Args:
+        shape, batch_size, dtype, batch_shape: as Input's; ``input_shape`` and ``batch_input_shape`` are other names.
+        input_tensor: the ``Input`` that it stands for, if there is one already.
+    """
 
     supports_masking = True
 
     def __init__(
-        self, shape: Sequence[int | None] = (), batch_size: int | None = None, dtype: DTypeLike = "float32", **kwargs: Any
+        self,
+        shape: Sequence[int | None] | None = None,
+        batch_size: int | None = None,
+        dtype: DTypeLike | None = None,
+        batch_shape: Sequence[int | None] | None = None,
+        input_tensor: Tensor | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(dtype=dtype, **kwargs)
-        self.shape, self.batch_size = tuple(shape), batch_size
-        self.output = Input(self.shape, batch_size, dtype, self.name)
+        super().__init__(dtype=dtype or "float32", **kwargs)
+        whole = batch_shape or self.batch_input_shape
+        if input_tensor is None and whole is None:
+            whole = (batch_size, *(shape or ()))
+        self._tensor = input_tensor if input_tensor is not None else Input(dtype=dtype, name=self.name, batch_shape=whole)
+        sizes = [d if isinstance(d, int) else None for d in self._tensor.shape]
+        self.batch_size, self.shape = sizes[0] if sizes else None, tuple(sizes[1:])
+        self.note_call((self._tensor,), self._tensor)
+
+    def get_config(self) -> dict[str, Any]:
+        """Shape, element type and name."""
+        return {"batch_shape": [self.batch_size, *self.shape], "dtype": str(self._tensor.dtype), "name": self.name}
 
     def call(self, x: Tensor) -> Tensor:
         wanted = (self.batch_size, *self.shape)

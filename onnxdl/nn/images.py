@@ -12,6 +12,7 @@ from onnxdl.errors import GraphError, ShapeError
 from onnxdl.graph import op, random
 from onnxdl.graph.tensor import Tensor
 from onnxdl.nn.convolution import channels_back, channels_first
+from onnxdl.nn.data_format import format_of
 from onnxdl.nn.layer import Layer
 from onnxdl.nn.regularization import key_of
 
@@ -23,7 +24,7 @@ class ImageLayer(Layer):
 
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.data_format = data_format or "channels_first"
+        self.data_format = format_of(data_format)
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         x = channels_first(x if x.dtype.kind == "f" else op.Cast(x, to="float32"), self.data_format)
@@ -75,12 +76,16 @@ class Resizing(ImageLayer):
 
 def resized(x: Tensor, height: int, width: int, interpolation: str = "bilinear", antialias: bool = False) -> Tensor:
     """Images stretched to a size."""
-    scales = np.array([1, 1, *(_scale(n, m) for n, m in zip(size_of(x), (height, width), strict=True))], np.float32)
+    scales, sizes = None, None
+    if all(isinstance(n, int) for n in x.shape[2:]):
+        scales = np.array([1, 1, *(_scale(n, m) for n, m in zip(size_of(x), (height, width), strict=True))], np.float32)
+    else:
+        sizes = op.Concat(op.Shape(x, start=0, end=2), np.array([height, width], np.int64), axis=0)
     if interpolation == "nearest":
-        return op.Resize(x, None, scales, mode="nearest", nearest_mode="round_prefer_ceil")
+        return op.Resize(x, None, scales, sizes, mode="nearest", nearest_mode="round_prefer_ceil")
     if interpolation == "bilinear":
-        return op.Resize(x, None, scales, mode="linear", antialias=int(antialias), exclude_outside=int(antialias))
-    return op.Resize(x, None, scales, mode="cubic", antialias=int(antialias), cubic_coeff_a=-0.5, exclude_outside=1)
+        return op.Resize(x, None, scales, sizes, mode="linear", antialias=int(antialias), exclude_outside=int(antialias))
+    return op.Resize(x, None, scales, sizes, mode="cubic", antialias=int(antialias), cubic_coeff_a=-0.5, exclude_outside=1)
 
 
 def _scale(n: int, m: int) -> np.float32:

@@ -14,7 +14,7 @@ from onnxdl.graph import op, random
 from onnxdl.graph.dtypes import DTypeLike, to_numpy
 from onnxdl.graph.infer import Dim, describe, dims, schema_of
 from onnxdl.graph.tensor import Tensor, as_tensor
-from onnxdl.graph.trace import DEFAULT_OPSET, Trace, current_trace, scope
+from onnxdl.graph.trace import DEFAULT_OPSET, IR_VERSION, Trace, current_trace, scope
 from onnxdl.graph.walk import copy_nodes
 from onnxdl.nn.found_weights import constant_array, find_weights
 from onnxdl.nn.layer import Layer
@@ -56,6 +56,7 @@ class Imported(Layer):
         model = model.clone()
         if model.functions:
             InlinePass()(model)
+        self.metadata = dict(model.metadata_props)
         self._graph = model.graph
         self._domains = {d: v for d, v in self._graph.opset_imports.items() if d not in ("", "ai.onnx")}
         opset = self._graph.opset_imports.get("", DEFAULT_OPSET)
@@ -78,6 +79,20 @@ class Imported(Layer):
     def output_names(self) -> list[str]:
         """The names of the outputs."""
         return [v.name or "" for v in self._graph.outputs]
+
+    def present(self) -> ir.Model:
+        """The graph with the weights' present values, as a model of its own."""
+        graph = self._graph.clone()
+        values = ir.convenience.create_value_mapping(graph, include_subgraphs=False)
+        for held, parameter in self._weights.items():
+            value = values[held.name or ""]
+            node, stored = value.producer(), ir.tensor(parameter.value, name=held.name)
+            if node is None:
+                value.const_value = stored
+            else:
+                constant = ir.node("Constant", [], {"value": stored}, name=node.name)
+                ir.convenience.replace_nodes_and_values(graph, node, [node], [constant], [value], constant.outputs)
+        return ir.Model(graph, ir_version=IR_VERSION, metadata_props=dict(self.metadata))
 
     def call(self, *inputs: Any, training: bool = False) -> Any:
         trace = current_trace()
@@ -156,7 +171,9 @@ class Imported(Layer):
         assert x is not None
         epsilon = node.attributes.get_float("epsilon", 1e-5)
         statistics = [self._weights.get(v) for v in node.inputs[3:] if v is not None]
-        if not (training and self.trainable) or any(s is None for s in statistics):
+        affine = [self._weights[v] for v in node.inputs[1:3] if v is not None and v in self._weights]
+        frozen = not self.trainable or (bool(affine) and all(p.frozen for p in affine))
+        if not training or frozen or any(s is None for s in statistics):
             if not node.attributes.get_int("training_mode", 0):
                 return None
             return [op.BatchNormalization(x, gamma, beta, mean, variance, epsilon=epsilon), mean, variance][: len(node.outputs)]

@@ -16,7 +16,7 @@ from onnxdl.graph import op, random
 from onnxdl.graph.dtypes import DTypeLike, to_numpy
 from onnxdl.graph.tensor import Tensor, as_tensor
 from onnxdl.names import resolve
-from onnxdl.nn.config import Configurable
+from onnxdl.config import Configurable
 
 Shape = tuple[int, ...]
 

@@ -6,10 +6,12 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
+from onnxdl.config import Configurable
 from onnxdl.errors import GraphError
 from onnxdl.graph import op
 from onnxdl.graph.dtypes import DTypeLike
@@ -17,9 +19,8 @@ from onnxdl.graph.tensor import Operators, Tensor, as_tensor
 from onnxdl.graph.trace import current_trace, scope
 from onnxdl.names import snake_case
 from onnxdl.nn import constraints, initializers, precision, regularizers
-from onnxdl.nn.config import Configurable
 from onnxdl.nn.parameter import Parameter
-from onnxdl.nn.structure import map_tensors, masks_of, set_masks, tensors_in
+from onnxdl.nn.structure import in_region, map_tensors, masks_of, set_masks, tensors_in
 
 _training: ContextVar[bool | None] = ContextVar("onnxdl_training", default=None)
 
@@ -48,13 +49,16 @@ class Layer(Configurable):
         dtype: the element type of its weights.
         activity_regularizer: a regularizer whose value on the outputs, divided by the batch's size, is added to the loss.
         weight_options: for a layer with ``weight_options = ("kernel", "bias")``, what its weights are given by name:
-            ``kernel_regularizer``, ``kernel_constraint``, ``bias_regularizer`` and ``bias_constraint``.
+            ``kernel_regularizer``, ``kernel_constraint``, ``bias_regularizer`` and ``bias_constraint``. Also, for the first layer
+            of a Sequential, its input's shape: ``input_shape`` or ``input_dim`` without the batch, ``batch_input_shape`` with it.
     """
 
     weight_options: ClassVar[tuple[str, ...]] = ()
     supports_masking: ClassVar[bool] = False
     full_precision: ClassVar[bool] = False
     """Whether it computes in float32 under mixed precision too."""
+    remat: bool = False
+    """Whether the gradient computes again what happens inside, as ``ox.remat`` says."""
     scoped: ClassVar[bool] = True  # False where names must stand as they are, without the layer's own before them
 
     def __init__(
@@ -72,11 +76,33 @@ class Layer(Configurable):
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self._trainable = trainable
         self._parameters: dict[str, Parameter] = {}
+        self._symbolic: tuple[Any, Any] | None = None
+        self.batch_input_shape = _given_shape(weight_options)
         self._options = weight_options
         known = {f"{w}_{kind}" for w in self.weight_options for kind in ("regularizer", "constraint")}
         for option in weight_options:
             if option not in known:
                 raise TypeError(f"{type(self).__name__} takes no argument {option!r}")
+
+    @property
+    def input(self) -> Any:
+        """What it was given at its first symbolic call: the tensors to begin another Model at."""
+        return self._first_call()[0]
+
+    @property
+    def output(self) -> Any:
+        """What its first symbolic call gave: the tensors to end another Model at."""
+        return self._first_call()[1]
+
+    def _first_call(self) -> tuple[Any, Any]:
+        if self._symbolic is None:
+            raise GraphError(f"{self!r} has no input and output yet: it was not called on an Input or a result of one")
+        return self._symbolic
+
+    def note_call(self, args: Any, result: Any) -> None:
+        """Remembers a symbolic call as ``input`` and ``output``; the first one stays."""
+        if self._symbolic is None:
+            self._symbolic = args[0] if len(args) == 1 else list(args), result
 
     def build(self, input_shape: Any) -> None:
         """Creates the weights; called once, before the first ``call``."""
@@ -126,7 +152,11 @@ class Layer(Configurable):
         accepted = inspect.signature(type(self).__init__).parameters
         rest = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
         present = {"name": self.name, "trainable": self._trainable}
-        return {**super().get_config(), **{k: v for k, v in present.items() if rest or k in accepted}}
+        config = {**super().get_config(), **{k: v for k, v in present.items() if rest or k in accepted}}
+        for chosen in ("data_format", "axis"):  # what the default was when the layer was made
+            if chosen in config and config[chosen] is None:
+                config[chosen] = getattr(self, chosen, None)
+        return config
 
     def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
         args, kwargs = map_data(args), map_data(kwargs)
@@ -135,7 +165,8 @@ class Layer(Configurable):
 
             return record(self, args, kwargs, training)
         with scope((self.name or snake_case(type(self).__name__)).replace(".", "/")) if self.scoped else nullcontext():
-            result = self.at_top(*args, training=training, **kwargs)
+            call = self.at_top if not self.remat else partial(in_region, self.at_top)
+            result = call(*args, training=training, **kwargs)
         watcher = _watcher.get()
         if watcher is not None:
             watcher(self, result)
@@ -219,6 +250,8 @@ class Layer(Configurable):
                 own[value.name or attribute] = value
         for name, parameter in own.items():
             yield f"{prefix}{name}", parameter
+            if parameter.adapter is not None:
+                yield from ((f"{prefix}{name}.{p.name}", p) for p in parameter.adapter.parameters)
         for name, child in self.children():
             yield from child._walk(f"{prefix}{child.name or name}." if child.scoped else prefix)
 
@@ -242,6 +275,8 @@ class Layer(Configurable):
     def trainable(self, value: bool) -> None:
         for layer in self.layers_below():
             layer._trainable = bool(value)
+            for parameter in layer._own():
+                parameter.frozen = parameter.frozen and not value
 
     @property
     def weights(self) -> list[Parameter]:
@@ -249,10 +284,25 @@ class Layer(Configurable):
         return [p for _, p in self.named_parameters()]
 
     @property
+    def variables(self) -> list[Parameter]:
+        """Another name of ``weights``."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[Parameter]:
+        """Another name of ``trainable_weights``."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Parameter]:
+        """Another name of ``non_trainable_weights``."""
+        return self.non_trainable_weights
+
+    @property
     def trainable_weights(self) -> list[Parameter]:
         """The parameters that training changes."""
         frozen = {id(p) for layer in self.layers_below() if not layer._trainable for p in layer._own()}
-        return [p for p in self.weights if p.trainable and id(p) not in frozen]
+        return [p for p in self.weights if p.trainable and not p.frozen and id(p) not in frozen]
 
     @property
     def non_trainable_weights(self) -> list[Parameter]:
@@ -292,6 +342,16 @@ def map_data(tree: Any) -> Any:
     if isinstance(tree, list | tuple):
         return type(tree)(map_data(v) for v in tree)
     return tree
+
+
+def _given_shape(options: dict[str, Any]) -> tuple[int | None, ...] | None:
+    """Takes what says the shape of a first layer's input out of its options; the shape begins with the batch's."""
+    width, shape, whole = options.pop("input_dim", None), options.pop("input_shape", None), options.pop("batch_input_shape", None)
+    if whole is not None:
+        return tuple(whole)
+    if shape is None:
+        return None if width is None else (None, width)
+    return (None, *shape)
 
 
 def _batch_size(t: Tensor) -> Any:

@@ -141,3 +141,43 @@ class Dot(Layer):
 
 def _unit(x: Tensor, axis: int) -> Tensor:
     return x / op.Sqrt(op.Max(op.ReduceSum(x * x, [axis]), 1e-12))
+
+
+def add(inputs: Sequence[Tensor], **kwargs: Any) -> Any:
+    """``Add`` as a function."""
+    return Add(**kwargs)(inputs)
+
+
+def subtract(inputs: Sequence[Tensor], **kwargs: Any) -> Any:
+    """``Subtract`` as a function."""
+    return Subtract(**kwargs)(inputs)
+
+
+def multiply(inputs: Sequence[Tensor], **kwargs: Any) -> Any:
+    """``Multiply`` as a function."""
+    return Multiply(**kwargs)(inputs)
+
+
+def average(inputs: Sequence[Tensor], **kwargs: Any) -> Any:
+    """``Average`` as a function."""
+    return Average(**kwargs)(inputs)
+
+
+def maximum(inputs: Sequence[Tensor], **kwargs: Any) -> Any:
+    """``Maximum`` as a function."""
+    return Maximum(**kwargs)(inputs)
+
+
+def minimum(inputs: Sequence[Tensor], **kwargs: Any) -> Any:
+    """``Minimum`` as a function."""
+    return Minimum(**kwargs)(inputs)
+
+
+def concatenate(inputs: Sequence[Tensor], axis: int = -1, **kwargs: Any) -> Any:
+    """``Concatenate`` as a function."""
+    return Concatenate(axis, **kwargs)(inputs)
+
+
+def dot(inputs: Sequence[Tensor], axes: Any = -1, **kwargs: Any) -> Any:
+    """``Dot`` as a function."""
+    return Dot(axes, **kwargs)(inputs)

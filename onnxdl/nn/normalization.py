@@ -10,6 +10,7 @@ import numpy as np
 from onnxdl.errors import ShapeError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
+from onnxdl.nn.data_format import channel_axis
 from onnxdl.nn.layer import Layer
 from onnxdl.nn.parameter import Parameter
 
@@ -21,7 +22,7 @@ class BatchNormalization(Layer):
     and the operator's. A frozen layer uses the running statistics in training too. Source: Ioffe and Szegedy 2015.
 
     Args:
-        axis: the channel axis; 1 by default, as in ``channels_first``. Rank-2 inputs have it last as well.
+        axis: the channel axis; by default 1 as in ``channels_first``, or the last where that is set. Rank-2 inputs have it last as well.
 
     Where the input has a mask, statistics are those of the steps that count.
     """
@@ -32,7 +33,7 @@ class BatchNormalization(Layer):
 
     def __init__(
         self,
-        axis: int = 1,
+        axis: int | None = None,
         momentum: float = 0.99,
         epsilon: float = 1e-3,
         center: bool = True,
@@ -44,7 +45,7 @@ class BatchNormalization(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.axis, self.momentum, self.epsilon, self.center, self.scale = axis, momentum, epsilon, center, scale
+        self.axis, self.momentum, self.epsilon, self.center, self.scale = channel_axis(axis), momentum, epsilon, center, scale
         self.beta_initializer, self.gamma_initializer = beta_initializer, gamma_initializer
         self.moving_mean_initializer, self.moving_variance_initializer = moving_mean_initializer, moving_variance_initializer
 
@@ -135,7 +136,7 @@ class GroupNormalization(Layer):
 
     Args:
         groups: how many groups the channels are split into; -1 for one each, which is instance normalization.
-        axis: the channel axis; 1 by default, as in ``channels_first``.
+        axis: the channel axis; by default 1 as in ``channels_first``, or the last where that is set.
     """
 
     weight_options = ("beta", "gamma")
@@ -145,7 +146,7 @@ class GroupNormalization(Layer):
     def __init__(
         self,
         groups: int = 32,
-        axis: int = 1,
+        axis: int | None = None,
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
@@ -154,7 +155,7 @@ class GroupNormalization(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.groups, self.axis, self.epsilon, self.center, self.scale = groups, axis, epsilon, center, scale
+        self.groups, self.axis, self.epsilon, self.center, self.scale = groups, channel_axis(axis), epsilon, center, scale
         self.beta_initializer, self.gamma_initializer = beta_initializer, gamma_initializer
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from onnxdl.errors import GraphError
-from onnxdl.graph import random
+from onnxdl.graph import op, random
 from onnxdl.graph.dtypes import DTypeLike, to_numpy
 from onnxdl.graph.tensor import Operators, Tensor, TensorLike, as_tensor, tensor
 from onnxdl.graph.trace import current_trace, no_trace
@@ -19,6 +19,16 @@ from onnxdl.runtime.cells import Cell
 
 Initializer = Callable[[tuple[int, ...], DTypeLike, Tensor], Tensor]
 _numbers = itertools.count()
+
+
+class Adapter(Protocol):
+    """What changes a weight where it is used, with weights of its own."""
+
+    @property
+    def parameters(self) -> Sequence[Parameter]:
+        """Its weights; their names go on from the adapted weight's."""
+
+    def __call__(self, weight: Tensor) -> Tensor: ...
 
 
 class Parameter(Operators):
@@ -55,6 +65,8 @@ class Parameter(Operators):
         self.name = name
         self.regularizer: Callable[[Tensor], Tensor] | None = None
         self.constraint: Callable[[Tensor], Tensor] | None = None
+        self.frozen = False  # by whoever fine-tunes; ``trainable`` says what it is by nature
+        self.adapter: Adapter | None = None
         self._number = next(_numbers)
         self._array: np.ndarray | None = None
         self._cell: Cell | None = None
@@ -119,7 +131,20 @@ class Parameter(Operators):
         else:
             self.value = as_tensor(new, as_tensor(self)).numpy()
 
+    def lookup(self, ids: Tensor) -> Tensor:
+        """The rows of a table by number; a training step then updates those rows only."""
+        trace = current_trace()
+        if self.adapter is not None or trace is None or trace.root is not trace or trace.declare is None or not trace.training:
+            return op.Gather(self, ids)
+        rows = op.Gather(trace.variable(self), ids)
+        trace.lookups.setdefault(self, []).append((ids, rows))
+        return rows
+
     def __tensor__(self) -> Tensor:
+        plain = self._plain()
+        return plain if self.adapter is None else self.adapter(plain)
+
+    def _plain(self) -> Tensor:
         trace = current_trace()
         if trace is not None and (trace.root.declare is not None or not trace.over_dynamic):
             return precision.weight(trace.variable(self))

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 from onnxdl.nn.convolution import channels_back, channels_first, padding_attributes, per_axis
+from onnxdl.nn.data_format import format_of
 from onnxdl.nn.layer import Layer
 
 
@@ -28,7 +29,7 @@ class Pooling(Layer):
         super().__init__(**kwargs)
         self.pool_size = per_axis(pool_size, self.rank, "pool_size")
         self.strides = self.pool_size if strides is None else per_axis(strides, self.rank, "strides")
-        self.padding, self.data_format = padding, data_format or "channels_first"
+        self.padding, self.data_format = padding, format_of(data_format)
 
     def call(self, x: Tensor) -> Tensor:
         pool = getattr(op, self.operator)
@@ -83,7 +84,7 @@ class GlobalPooling(Layer):
 
     def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.data_format, self.keepdims = data_format or "channels_first", keepdims
+        self.data_format, self.keepdims = format_of(data_format), keepdims
 
     def call(self, x: Tensor) -> Tensor:
         space = list(range(2, x.ndim)) if self.data_format == "channels_first" else list(range(1, x.ndim - 1))

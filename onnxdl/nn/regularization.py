@@ -9,6 +9,7 @@ from typing import Any
 from onnxdl.errors import GraphError
 from onnxdl.graph import op, random
 from onnxdl.graph.tensor import Tensor
+from onnxdl.nn.data_format import format_of
 from onnxdl.nn.layer import Layer
 from onnxdl.nn.regularizers import L1L2
 
@@ -75,7 +76,7 @@ class SpatialDropout(RandomRate):
 
     def __init__(self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(rate, seed, **kwargs)
-        self.data_format = data_format or "channels_first"
+        self.data_format = format_of(data_format)
 
     def disturb(self, x: Tensor) -> Tensor:
         space = [1] * self.rank

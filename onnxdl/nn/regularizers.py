@@ -8,7 +8,7 @@ from onnxdl.errors import GraphError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 from onnxdl.names import resolve
-from onnxdl.nn.config import Configurable
+from onnxdl.config import Configurable
 
 
 class Regularizer(Configurable):

@@ -11,6 +11,7 @@ from onnxdl.errors import GraphError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 from onnxdl.nn.convolution import channels_back, channels_first, per_axis
+from onnxdl.nn.data_format import format_of
 from onnxdl.nn.layer import Layer
 
 
@@ -104,7 +105,7 @@ class ZeroPadding(Layer):
 
     def __init__(self, padding: Margins = 1, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.padding, self.data_format = margins(padding, self.rank, "padding"), data_format or "channels_first"
+        self.padding, self.data_format = margins(padding, self.rank, "padding"), format_of(data_format)
 
     def call(self, x: Tensor) -> Tensor:
         before, after = [0] * x.ndim, [0] * x.ndim
@@ -143,7 +144,7 @@ class Cropping(Layer):
 
     def __init__(self, cropping: Margins = 1, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.cropping, self.data_format = margins(cropping, self.rank, "cropping"), data_format or "channels_first"
+        self.cropping, self.data_format = margins(cropping, self.rank, "cropping"), format_of(data_format)
 
     def call(self, x: Tensor) -> Tensor:
         starts = [b for b, _ in self.cropping]
@@ -177,7 +178,7 @@ class UpSampling(Layer):
 
     def __init__(self, size: int | Sequence[int] = 2, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.size, self.data_format = per_axis(size, self.rank, "size"), data_format or "channels_first"
+        self.size, self.data_format = per_axis(size, self.rank, "size"), format_of(data_format)
 
     def call(self, x: Tensor) -> Tensor:
         x = channels_first(x, self.data_format)

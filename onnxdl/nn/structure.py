@@ -1,11 +1,13 @@
-"""Nested lists, tuples and dicts of tensors, as layers take and give them, and the masks they carry."""
+"""Nested lists, tuples and dicts of tensors, as layers take and give them, the masks they carry, and regions between them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from onnxdl.graph.remat import close_region, last_node
 from onnxdl.graph.tensor import Tensor
+from onnxdl.graph.trace import current_trace
 
 
 def tensors_in(tree: Any) -> list[Tensor]:
@@ -47,3 +49,14 @@ def set_masks(outputs: Any, masks: Any) -> None:
     for t, mask in zip(tensors_in(outputs), flat, strict=False):
         if t.mask is None:
             t.mask = mask
+
+
+def in_region(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """``f`` of these arguments, as a region that the reverse pass computes again; without a trace it is only called."""
+    trace = next((t.trace for t in tensors_in((args, kwargs)) if t.trace is not None), current_trace())
+    if trace is None:
+        return f(*args, **kwargs)
+    begin = last_node(trace)
+    results = f(*args, **kwargs)
+    ends = iter(close_region(trace, begin, tensors_in(results)))
+    return map_tensors(lambda _: next(ends), results)

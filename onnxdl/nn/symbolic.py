@@ -31,21 +31,31 @@ class Call(NamedTuple):
 
 
 def Input(
-    shape: Sequence[int | str | None], batch_size: int | None = None, dtype: DTypeLike = "float32", name: str | None = None
+    shape: Sequence[int | str | None] | None = None,
+    batch_size: int | None = None,
+    dtype: DTypeLike | None = None,
+    name: str | None = None,
+    *,
+    batch_shape: Sequence[int | str | None] | None = None,
 ) -> Tensor:
     """A tensor without data: where a Model begins.
 
     Args:
         shape: the shape without the batch dimension; None or a name for a size not known yet.
         batch_size: the size of the batch, any by default.
-        dtype: the element type.
+        dtype: the element type, float32 by default.
         name: the input's name in the model.
+        batch_shape: the shape with the batch dimension, in place of ``shape`` and ``batch_size``.
     """
+    if batch_shape is not None:
+        batch_size, shape = batch_shape[0], batch_shape[1:]  # type: ignore[assignment]  # a name for the batch serves as well
+    if shape is None or isinstance(shape, int | str):
+        raise GraphError(f"an Input needs a shape such as (28, 28), without the batch, not {shape!r}")
     dims = [
         batch_size if batch_size is not None else "batch",
         *(f"{name or 'input'}_dim_{i}" if d is None else d for i, d in enumerate(shape, 1)),
     ]
-    value = ir.Value(name=name, type=ir.TensorType(to_ir(dtype)), shape=ir.Shape(dims))
+    value = ir.Value(name=name, type=ir.TensorType(to_ir(dtype or "float32")), shape=ir.Shape(dims))
     value.meta["symbolic"] = True
     return Tensor(value)
 
@@ -65,7 +75,9 @@ def record(layer: Layer, args: Any, kwargs: dict[str, Any], training: bool | Non
         value.type, value.shape = inferred.value.type, inferred.value.shape
         value.meta["symbolic"] = True
         handles[id(inferred)] = Tensor(value)
-    return map_tensors(lambda t: handles[id(t)], result)
+    outcome = map_tensors(lambda t: handles[id(t)], result)
+    layer.note_call(args, outcome)
+    return outcome
 
 
 def scratch_trace(*, training: bool = False) -> Trace:
@@ -77,7 +89,7 @@ def scratch_trace(*, training: bool = False) -> Trace:
 
 def layers_between(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Layer]:
     """The layers that were called on the way from inputs to outputs, in order, each once."""
-    layers = [node.meta["call"].layer for node in _way(inputs, outputs)[0] if node.domain == DOMAIN]
+    layers = [node.meta["call"].layer for node in way(inputs, outputs)[0] if node.domain == DOMAIN]
     return list({id(layer): layer for layer in layers}.values())
 
 
@@ -85,7 +97,7 @@ def replay(inputs: Sequence[Tensor], outputs: Any, values: Sequence[Tensor]) -> 
     """``outputs`` computed from ``values`` standing for ``inputs``, in the current trace or dynamically."""
     known: dict[ir.Value, Tensor | None] = {t.value: v for t, v in zip(inputs, values, strict=True)}
     trace = current_trace()
-    nodes, leaves = _way(inputs, tensors_in(outputs))
+    nodes, leaves = way(inputs, tensors_in(outputs))
     known.update((leaf, Tensor(leaf)) for leaf in leaves if leaf not in known)
     for node in nodes:
         if node.domain == DOMAIN:
@@ -99,7 +111,8 @@ def replay(inputs: Sequence[Tensor], outputs: Any, values: Sequence[Tensor]) -> 
     return map_tensors(lambda t: known[t.value], outputs)
 
 
-def _way(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[list[ir.Node], list[ir.Value]]:
+def way(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[list[ir.Node], list[ir.Value]]:
+    """The nodes between inputs and outputs, in order, and the values that they begin with."""
     starts = {t.value for t in inputs}
     nodes, leaves = ancestry([t.value for t in outputs], lambda value: value in starts or value.const_value is not None)
     for leaf in leaves:

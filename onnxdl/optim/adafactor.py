@@ -18,6 +18,8 @@ class Adafactor(Optimizer):
     \min(rate, 1 / \sqrt t)`. Of more than two axes the last two are factored.
     """
 
+    elementwise = False
+
     def __init__(
         self,
         learning_rate: float | Schedule = 0.001,

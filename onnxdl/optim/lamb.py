@@ -16,6 +16,8 @@ class Lamb(Adam):
     The ratio of the norms is 1 where one of them is 0.
     """
 
+    elementwise = False
+
     def __init__(
         self,
         learning_rate: float | Schedule = 0.001,

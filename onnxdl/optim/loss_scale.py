@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from onnxdl.optim.accumulation import either
 from onnxdl.optim.clipping import squared_norm
 from onnxdl.optim.optimizer import Optimizer
 from onnxdl.optim.weights import Schedule, Shaped, Update, Weight
+
+if TYPE_CHECKING:
+    from onnxdl.runtime.cells import Cell
 
 SCALE, GOOD = "loss_scale", "good_steps"
 
@@ -35,6 +39,14 @@ class LossScaleOptimizer(Optimizer):
     @learning_rate.setter
     def learning_rate(self, value: float | Schedule) -> None:
         self.inner_optimizer.learning_rate = value
+
+    def follow(self, cells: Mapping[str, Cell]) -> None:
+        self.inner_optimizer.follow(cells)
+
+    @property
+    def iterations(self) -> int:
+        """How many updates the other one has made."""
+        return self.inner_optimizer.iterations
 
     def start(self, weights: Mapping[str, Shaped]) -> dict[str, np.ndarray]:
         own: dict[str, np.ndarray] = {SCALE: np.full((), self.initial_scale, np.float32), GOOD: np.zeros((), np.int64)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,10 @@ from onnxdl.errors import GraphError
 from onnxdl.graph.tensor import Tensor
 from onnxdl.graph.trace import scope
 from onnxdl.optim.optimizer import Optimizer
-from onnxdl.optim.weights import Shaped, Update, Weight
+from onnxdl.optim.weights import Schedule, Shaped, Update, Weight
+
+if TYPE_CHECKING:
+    from onnxdl.runtime.cells import Cell
 
 
 class OptimizerMap(NamedTuple):
@@ -29,9 +32,24 @@ class MultiOptimizer(Optimizer):
     """
 
     def __init__(self, optimizer_map: OptimizerMap) -> None:
-        super().__init__(optimizer_map.default_optimizer.learning_rate)
+        optimizer_map = OptimizerMap(*optimizer_map)  # a configuration holds a list
         self.patterns = list(optimizer_map.optimizer_map)
         self.optimizers = [optimizer_map.default_optimizer, *optimizer_map.optimizer_map.values()]
+        super().__init__(optimizer_map.default_optimizer.learning_rate)
+
+    def follow(self, cells: Mapping[str, Cell]) -> None:
+        for i, optimizer in enumerate(self.optimizers):
+            own = {name.removeprefix(_prefix(i)): cell for name, cell in cells.items() if name.startswith(_prefix(i))}
+            optimizer.follow({**own, "step": cells["step"]} if own else {})
+
+    @property
+    def learning_rate(self) -> float | Schedule:
+        """That of the default optimizer."""
+        return self.optimizers[0].learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float | Schedule) -> None:
+        self.optimizers[0].learning_rate = value
 
     def start(self, weights: Mapping[str, Shaped]) -> dict[str, np.ndarray]:
         groups = [{name: p for name, p in weights.items() if self._group(name) == i} for i in range(len(self.optimizers))]

@@ -20,6 +20,8 @@ class Muon(Optimizer):
     embeddings, and weights whose name a pattern of ``exclude_layers`` is found in, are trained by Adam.
     """
 
+    elementwise = False
+
     def __init__(
         self,
         learning_rate: float | Schedule = 0.001,

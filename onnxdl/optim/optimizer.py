@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import numpy as np
 
+from onnxdl.config import Configurable
 from onnxdl.errors import GraphError
 from onnxdl.graph import op
-from onnxdl.graph.tensor import Tensor
+from onnxdl.graph.tensor import Tensor, as_tensor
 from onnxdl.graph.trace import scope
-from onnxdl.optim import accumulation, averaging, clipping
+from onnxdl.optim import accumulation, averaging, clipping, rows
 from onnxdl.optim.weights import Options, Schedule, Shape, Shaped, Slots, Update, Updated, Weight, shape_of
 
+if TYPE_CHECKING:
+    from onnxdl.runtime.cells import Cell
 
-class Optimizer:
+
+class Optimizer(Configurable):
     """The base of all optimizers.
 
     ``slots`` names what is kept for each weight, in its shape, with the value that it starts at. ``scalars`` names what is
@@ -32,13 +36,17 @@ class Optimizer:
         options: see ``Options``.
     """
 
+    elementwise: ClassVar[bool] = True
+    """Whether each element of a weight moves by what is kept for it alone, so that single rows can be updated."""
+
     def __init__(self, learning_rate: float | Schedule = 0.001, **options: Unpack[Options]) -> None:
         if not callable(learning_rate) and not learning_rate > 0:
             raise GraphError(f"the learning rate must be above 0, not {learning_rate}")
         for option in options:
             if option not in Options.__optional_keys__:
                 raise TypeError(f"{type(self).__name__} takes no argument {option!r}")
-        self.learning_rate = learning_rate
+        self._cells: Mapping[str, Cell] = {}
+        self._learning_rate = learning_rate
         self.options = options
         self.name = options.get("name") or type(self).__name__.lower()
         self.slots: Mapping[str, float] = {}
@@ -46,6 +54,36 @@ class Optimizer:
         self._undecayed: list[str] = []
         if sum(bool(options.get(bound)) for bound in ("clipvalue", "clipnorm", "global_clipnorm")) > 1:
             raise GraphError("give one of clipvalue, clipnorm and global_clipnorm")
+
+    # ---- what training has made of it ----------------------------------------------------------------------------
+
+    @property
+    def learning_rate(self) -> float | Schedule:
+        """The schedule, or the present rate, which may be set while training."""
+        live = self._cells.get("learning_rate")
+        return float(live.numpy()) if live is not None else self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float | Schedule) -> None:
+        live = self._cells.get("learning_rate")
+        if live is None:
+            self._learning_rate = value if callable(value) else float(value)
+        elif callable(value):
+            raise GraphError("a schedule is part of the train step: give it to a new optimizer, and compile again")
+        else:
+            live.assign(np.float32(value))
+
+    @property
+    def iterations(self) -> int:
+        """How many updates it has made."""
+        steps = int(self._cells["step"].numpy()) if "step" in self._cells else 0
+        return steps // (self.options.get("gradient_accumulation_steps") or 1)
+
+    def follow(self, cells: Mapping[str, Cell]) -> None:
+        """Reads and sets its entries of the State where training keeps them; none once that ends."""
+        if not cells:
+            self._learning_rate = self.learning_rate
+        self._cells = cells
 
     # ---- what a kind of optimizer defines ------------------------------------------------------------------------
 
@@ -61,6 +99,10 @@ class Optimizer:
         """The weight's next value and its next slots; ``scalars`` holds the step's number too, ``t``, from 1."""
         raise GraphError(f"{type(self).__name__} does not define update()")
 
+    def added(self, g: Tensor, rate: Tensor) -> Tensor | None:
+        """What a gradient adds to a weight, where that is all of ``update`` and linear in the gradient; None elsewhere."""
+        return None
+
     def decay_of(self, name: str, shape: Shape) -> float:
         """The decoupled weight decay of one weight, unless it is excluded."""
         return self.options.get("weight_decay") or 0.0
@@ -71,11 +113,22 @@ class Optimizer:
         """Leaves weights out of the weight decay: Parameters by their own name, or every name that a pattern is found in."""
         self._undecayed = [*(rf"(^|\.){re.escape(p.name)}$" for p in var_list or ()), *(var_names or ())]
 
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments by name, as plain data, and the patterns of weights that do not decay."""
+        return {**super().get_config(), **({"undecayed": list(self._undecayed)} if self._undecayed else {})}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The optimizer of a configuration."""
+        made = super().from_config({k: v for k, v in config.items() if k != "undecayed"})
+        made._undecayed = list(config.get("undecayed", ()))
+        return made
+
     def start(self, weights: Mapping[str, Shaped]) -> dict[str, np.ndarray]:
         """The first values of all entries that the optimizer keeps for these weights."""
         entries = {name: np.full((), value, np.float32) for name, value in self.scalars.items()}
-        if not callable(self.learning_rate):
-            entries["learning_rate"] = np.full((), self.learning_rate, np.float32)
+        if not callable(self._learning_rate):
+            entries["learning_rate"] = np.full((), self._learning_rate, np.float32)
         around = {"gradient_accumulation_steps": accumulation.SLOT, "use_ema": averaging.SLOT}
         for name, p in weights.items():
             slots = self.slots_for(name, shape_of(p)) | {s: (shape_of(p), 0.0) for o, s in around.items() if self.options.get(o)}
@@ -84,11 +137,17 @@ class Optimizer:
 
     def loss_scale(self, state: Mapping[str, Tensor]) -> Tensor | None:
         """What the loss is multiplied by before its gradient is taken; None for nothing."""
-        return None
+        factor = self.options.get("loss_scale_factor")
+        return as_tensor(np.float32(factor)) if factor else None
 
     def apply(self, weights: Sequence[Weight], state: Mapping[str, Tensor], step: Tensor) -> Update:
         """The next weights and entries, from the weights, the entries that ``start`` declared, and the step (int64)."""
-        every = self.options.get("gradient_accumulation_steps")
+        every, factor = self.options.get("gradient_accumulation_steps"), self.options.get("loss_scale_factor")
+        weights = [w._replace(gradient=w.gradient * (1.0 / factor)) for w in weights] if factor else weights
+        sparse = [w.name for w in weights if w.rows is not None]
+        if sparse and (every or not self.elementwise):
+            kind = "gradient_accumulation_steps" if every else type(self).__name__
+            raise GraphError(f"{kind} needs the whole gradient of {sparse[0]!r}: leave out sparse=True of its Embedding")
         if every:
             update = accumulation.accumulated(self._updated, every, weights, state, step)
         else:
@@ -111,13 +170,24 @@ class Optimizer:
         scalars = self.advance({name: state[name] for name in self.scalars})
         new = Update({}, {**{n: t for n, t in state.items() if n == "learning_rate"}, **scalars})
         scalars = {**scalars, "t": op.Cast(self._updates_before(step) + 1, to="float32")}
-        for name, p, g in clipping.clipped(weights, self.options):
+        for w, (name, p, g, touched, _) in zip(weights, clipping.clipped(weights, self.options), strict=True):
             with scope(name.replace(".", "/")):
                 slots = {slot: state[f"{slot}.{name}"] for slot in self.slots_for(name, shape_of(p))}
+                whole = {"": p, **slots}
                 decay = 0.0 if any(re.search(pattern, name) for pattern in self._undecayed) else self.decay_of(name, shape_of(p))
                 own_rate, own_scalars = rate.astype(p.dtype), {s: t.astype(p.dtype) for s, t in scalars.items()}
+                if w.lookups is not None and g is w.gradient and not decay and rows.in_turn():
+                    change = self.added(w.lookups[1], own_rate)
+                    if change is not None:
+                        new.weights[name] = rows.add(p, w.lookups[0], change)
+                        continue
+                if touched is not None:
+                    p, slots = rows.taken(p, touched), {slot: rows.taken(t, touched) for slot, t in slots.items()}
                 p = p * (1.0 - own_rate * decay) if decay else p
                 new.weights[name], kept = self.update(p, g, own_rate, slots, own_scalars)
+                if touched is not None:
+                    new.weights[name] = rows.put(whole[""], touched, new.weights[name])
+                    kept = {slot: rows.put(whole[slot], touched, t) for slot, t in kept.items()}
                 new.state.update((f"{slot}.{name}", t) for slot, t in kept.items())
         return new
 

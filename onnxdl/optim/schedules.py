@@ -6,13 +6,22 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from onnxdl.config import Configurable
 from onnxdl.errors import GraphError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor, as_tensor
 
 
+class LearningRateSchedule(Configurable):
+    """The base of schedules; define ``__call__(self, step)`` for one of your own."""
+
+    def __call__(self, step: Tensor) -> Tensor:
+        """The rate at a step."""
+        raise GraphError(f"{type(self).__name__} does not define __call__(self, step)")
+
+
 @dataclass(frozen=True)
-class ConstantSchedule:
+class ConstantSchedule(LearningRateSchedule):
     """The same rate at every step."""
 
     learning_rate: float
@@ -22,7 +31,7 @@ class ConstantSchedule:
 
 
 @dataclass(frozen=True)
-class ExponentialDecay:
+class ExponentialDecay(LearningRateSchedule):
     """initial * decay_rate^(step / decay_steps); ``staircase`` takes whole exponents only."""
 
     initial_learning_rate: float
@@ -35,7 +44,7 @@ class ExponentialDecay:
 
 
 @dataclass(frozen=True)
-class InverseTimeDecay:
+class InverseTimeDecay(LearningRateSchedule):
     """initial / (1 + decay_rate * step / decay_steps); ``staircase`` takes whole quotients only."""
 
     initial_learning_rate: float
@@ -48,7 +57,7 @@ class InverseTimeDecay:
 
 
 @dataclass(frozen=True)
-class PolynomialDecay:
+class PolynomialDecay(LearningRateSchedule):
     """(initial - end) * (1 - min(step / decay_steps, 1))^power + end.
 
     With ``cycle``, decay_steps grows to the next multiple that the step does not pass.
@@ -69,7 +78,7 @@ class PolynomialDecay:
 
 
 @dataclass(frozen=True)
-class PiecewiseConstantDecay:
+class PiecewiseConstantDecay(LearningRateSchedule):
     """values[i] up to and at the step boundaries[i], the last value after them all."""
 
     boundaries: Sequence[float]
@@ -87,7 +96,7 @@ class PiecewiseConstantDecay:
 
 
 @dataclass(frozen=True)
-class CosineDecay:
+class CosineDecay(LearningRateSchedule):
     """peak * ((1 - alpha) * (1 + cos(pi * min(step / decay_steps, 1))) / 2 + alpha) (Loshchilov and Hutter 2017).
 
     With ``warmup_target``, the rate first rises in a line from the initial one to the target, over ``warmup_steps``, and
@@ -114,7 +123,7 @@ class CosineDecay:
 
 
 @dataclass(frozen=True)
-class CosineDecayRestarts:
+class CosineDecayRestarts(LearningRateSchedule):
     """Cosine decay that starts anew: period i lasts first_decay_steps * t_mul^i and begins at initial * m_mul^i.
 
     Source: Loshchilov and Hutter 2017.
@@ -140,7 +149,7 @@ class CosineDecayRestarts:
 
 
 @dataclass(frozen=True)
-class OneCycle:
+class OneCycle(LearningRateSchedule):
     """Up along a cosine to ``max_learning_rate`` in the first part of ``total_steps``, and down to nearly 0 (Smith 2018).
 
     Args:
@@ -167,7 +176,7 @@ class OneCycle:
 
 
 @dataclass(frozen=True)
-class WarmUp:
+class WarmUp(LearningRateSchedule):
     """A line from 0 to the schedule's first rate, over ``warmup_steps``; then the schedule, as if it began there."""
 
     schedule: Callable[[Tensor], Tensor] | float

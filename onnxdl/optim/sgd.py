@@ -19,6 +19,9 @@ class SGD(Optimizer):
         self.momentum, self.nesterov = momentum, nesterov
         self.slots = {"momentum": 0.0} if momentum else {}
 
+    def added(self, g: Tensor, rate: Tensor) -> Tensor | None:
+        return None if self.momentum else -rate * g
+
     def update(self, p: Tensor, g: Tensor, rate: Tensor, slots: Slots, scalars: Slots) -> Updated:
         step = rate * g
         if not self.momentum:

@@ -26,11 +26,17 @@ class Shaped(Protocol):
 
 
 class Weight(NamedTuple):
-    """A weight as an optimizer sees it: its name in the State, its value and its gradient."""
+    """A weight as an optimizer sees it: its name in the State, its value and its gradient.
+
+    Where ``rows`` is given, the gradient holds those rows of it only, each once; the others are zero. ``lookups`` then holds
+    the rows as they were looked up, with repetitions, and the gradient of each.
+    """
 
     name: str
     value: Tensor
     gradient: Tensor
+    rows: Tensor | None = None
+    lookups: tuple[Tensor, Tensor] | None = None
 
 
 class Update(NamedTuple):
@@ -47,6 +53,7 @@ class OptionsBesideDecay(TypedDict, total=False):
     ``gradient_accumulation_steps``: the weights move each so many steps, by the mean of the gradients.
     ``use_ema``, ``ema_momentum``, ``ema_overwrite_frequency``: the weights' moving average is kept, and replaces them at
     the end of ``fit`` and each so many steps.
+    ``loss_scale_factor``: the loss is multiplied by it, and the gradients are divided again, against underflow.
     ``name``: its name.
     """
 
@@ -57,6 +64,7 @@ class OptionsBesideDecay(TypedDict, total=False):
     use_ema: bool
     ema_momentum: float
     ema_overwrite_frequency: int | None
+    loss_scale_factor: float | None
     name: str | None
 
 

@@ -1,6 +1,8 @@
 """Runs an ir.Model on ONNX Runtime: sessions, device buffers, providers. The only importer of onnxruntime."""
 
 from onnxdl.runtime.cells import Cell, Results, StepSession
-from onnxdl.runtime.sessions import create_session, cuda_available, resolve_device, run
+from onnxdl.runtime.in_place import written_in_place
+from onnxdl.runtime.sessions import create_session, cuda_available, resolve_device, run, set_threads
+from onnxdl.runtime.threads import threads_for
 
-__all__ = ["Cell", "Results", "StepSession", "create_session", "cuda_available", "resolve_device", "run"]
+__all__ = ["Cell", "Results", "StepSession", "create_session", "cuda_available", "resolve_device", "run", "set_threads", "threads_for", "written_in_place"]

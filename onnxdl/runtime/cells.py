@@ -1,12 +1,12 @@
 """The State on the device: each entry is a cell of two buffers, one to read and one that the next step writes.
 
-A step never writes the buffer that it reads (ONNX Runtime accepts that and corrupts silently), and nothing is copied
-between steps: the two buffers change places.
+A step never writes the buffer that it reads (ONNX Runtime accepts that and corrupts silently) unless ``in_place`` has shown
+that nothing reads it any more, and nothing is copied between steps: the two buffers change places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +53,10 @@ class Cell:
     def flip(self) -> None:
         """Makes the buffer just written the current one."""
         self.flipped = not self.flipped
+        self.version += 1
+
+    def touch(self) -> None:
+        """Notes that the value was changed where it lies."""
         self.version += 1
 
     def numpy(self) -> np.ndarray:
@@ -103,14 +107,25 @@ class StepSession:
         cells: the State by the step's names. Cells may be shared with other sessions of the same device.
         device: ``cpu`` or ``cuda``.
         threads: intra-op threads, 0 for one a core.
+        in_place: the cells that the step may write over: what ``written_in_place`` found.
     """
 
-    def __init__(self, model: bytes | str, cells: Mapping[str, Cell], *, device: str = "cpu", threads: int = 0) -> None:
+    def __init__(
+        self,
+        model: bytes | str,
+        cells: Mapping[str, Cell],
+        *,
+        device: str = "cpu",
+        threads: int = 0,
+        in_place: Collection[str] = (),
+    ) -> None:
         self.session = create_session(model, device=device, threads=threads)
         self.device = device
         names = [o.name for o in self.session.get_outputs()]
         self._cells = list(cells.items())
-        self._written = [cells[n.removeprefix("next/")] for n in names if n.startswith("next/")]
+        written = [n.removeprefix("next/") for n in names if n.startswith("next/")]
+        self._in_place = [cells[n] for n in written if n in in_place]
+        self._written = [cells[n] for n in written if n not in in_place]
         returned = [o for o in self.session.get_outputs() if not o.name.startswith("next/")]
         self._returned = {o.name: _fixed_shape(o) for o in returned}
         self.inputs = [i.name for i in self.session.get_inputs() if i.name not in cells]
@@ -138,6 +153,8 @@ class StepSession:
             results = {name: outputs[i] for i, name in enumerate(binding.names) if name in self._returned}
         for cell in self._written:
             cell.flip()
+        for cell in self._in_place:
+            cell.touch()
         return Results(results)
 
     def _binding(self) -> Any:
@@ -147,12 +164,12 @@ class StepSession:
         if binding is None:
             binding = self._bindings[key] = self.session.io_binding()
             binding.names = []
-            written = set(map(id, self._written))
+            written, in_place = set(map(id, self._written)), set(map(id, self._in_place))
             for name, cell in self._cells:
                 binding.bind_ortvalue_input(name, cell.current)
             for name, cell in self._cells:
-                if id(cell) in written:
-                    binding.bind_ortvalue_output(f"next/{name}", cell.spare)
+                if id(cell) in written or id(cell) in in_place:
+                    binding.bind_ortvalue_output(f"next/{name}", cell.spare if id(cell) in written else cell.current)
                     binding.names.append(f"next/{name}")
             binding.names.extend(self._returned)
         return binding

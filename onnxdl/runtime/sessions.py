@@ -16,6 +16,7 @@ from onnxdl.errors import RuntimeFailure
 if TYPE_CHECKING:
     import onnxruntime as ort
 
+_threads = 0
 _FATAL = 4  # what ONNX Runtime would log as an error, it also raises
 _NO_CUDA = "CUDA was asked for but does not start here; see `onnxdl info`, or use device='cpu'"
 _FAILED_NODE = re.compile(r"while running (\w+) node\. Name:'([^']*)'")
@@ -69,18 +70,24 @@ def resolve_device(device: str | None) -> str:
     return device
 
 
+def set_threads(threads: int) -> None:
+    """How many intra-op threads a session has that is created without a number of its own; 0, the default, is one a core."""
+    global _threads
+    _threads = threads
+
+
 def create_session(model: bytes | str | os.PathLike[str], *, device: str = "cpu", threads: int = 0) -> ort.InferenceSession:
     """An ONNX Runtime session; raises RuntimeFailure in one line where the model cannot be loaded.
 
     Args:
         model: the serialized model, or the path of a file (needed past 2 GB, for external data).
         device: ``cpu`` or ``cuda``.
-        threads: intra-op threads, 0 for one a core.
+        threads: intra-op threads, 0 for what ``set_threads`` said.
     """
     ort = load_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or _threads
     providers = ["CUDAExecutionProvider", "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
     source = model if isinstance(model, bytes) else os.fspath(model)
     try:

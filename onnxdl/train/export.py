@@ -3,58 +3,39 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxdl import optim
-from onnxdl.errors import FormatError
+from onnxdl.config import as_text
+from onnxdl.errors import FormatError, GraphError
 from onnxdl.io import onnx_file, training_info
-from onnxdl.nn import losses, metrics
+from onnxdl.nn.imported import Imported
+from onnxdl.train import settings
 from onnxdl.train import step as steps
 
 if TYPE_CHECKING:
     from onnxdl.train.model import Model
 
+MODEL = "onnxdl.model"
 Path_ = str | os.PathLike[str]
 
 
 def save_model(model: Model, path: Path_) -> None:
     """Inference graph and weights, with ``training_info`` where the model can be trained."""
     model.ensure_built()
-    predict = _inference(model)
+    predict = inference_of(model)
+    with suppress(GraphError):  # a model with code of the user's in it is its graph alone
+        predict.metadata_props[MODEL] = as_text(model)
     if not (model.is_compiled and model.target_specs):
         onnx_file.write(predict, path)
         return
-    predict.metadata_props.update(_settings(model))
+    predict.metadata_props[settings.KEY] = settings.settings_of(model)
     program = model.train_step().program.clone()
     onnx_file.write(training_info.embed(predict, program, initialization(model), model.state), path)
-
-
-def _settings(model: Model) -> dict[str, str]:
-    """How the model was compiled, by names, so that ``load`` can compile it again; objects without a name are left out."""
-    recipe = model.recipe
-    settings = {"optimizer": next((n for n, kind in optim.NAMES.items() if type(recipe.optimizer) is kind), None)}
-    settings["loss"] = _joined([losses.name_of(loss) for loss in recipe.losses])
-    if len(recipe.metrics) == 1:
-        settings["metrics"] = _joined([metrics.name_of(metric) for metric in recipe.metrics[0]])
-    return {f"onnxdl.compile.{key}": value for key, value in settings.items() if value}
-
-
-def _joined(names: Sequence[str | None]) -> str | None:
-    known = [name for name in names if name is not None]
-    return "\n".join(known) if len(known) == len(names) else None
-
-
-def compile_as_saved(model: Model, metadata: Mapping[str, str]) -> None:
-    """Compiles a loaded model as the saved one was, where its file says how."""
-    chosen = {key: metadata[name] for key in ("optimizer", "loss", "metrics") if (name := f"onnxdl.compile.{key}") in metadata}
-    if "loss" in chosen:
-        named = chosen["loss"].split("\n")
-        found = chosen["metrics"].split("\n") if "metrics" in chosen else None
-        model.compile(chosen.get("optimizer", "adam"), named if len(named) > 1 else named[0], found)
 
 
 def export_file(path: Path_, target: Path_, format: str) -> None:
@@ -82,11 +63,11 @@ def export_model(model: Model, path: Path_, format: str) -> None:
 
 
 def _export_onnx(model: Model, path: Path_) -> None:
-    onnx_file.write(_inference(model), path)
+    onnx_file.write(inference_of(model), path)
 
 
 def _export_train_step(model: Model, path: Path_) -> None:
-    _write_programs(Path(path), model.train_step().program.clone(), initialization(model), _inference(model))
+    _write_programs(Path(path), model.train_step().program.clone(), initialization(model), inference_of(model))
 
 
 def _write_programs(folder: Path, step: ir.Model, init: ir.Model, predict: ir.Model) -> None:
@@ -105,8 +86,13 @@ def initialization(model: Model) -> ir.Model:
     return steps.initialization(parameters, others)
 
 
-def _inference(model: Model) -> ir.Model:
-    return steps.inference(model, model.input_specs, model.output_names, weights_inside=True)
+def inference_of(model: Model) -> ir.Model:
+    """The inference graph, with the weights as they stand inside."""
+    predict = steps.inference(model, model.input_specs, model.output_names, weights_inside=True)
+    for layer in model.layers_below():
+        if isinstance(layer, Imported):
+            predict.metadata_props.update((k, v) for k, v in layer.metadata.items() if not k.startswith("onnxdl."))
+    return predict
 
 
 FORMATS: dict[str, Callable[[Model, Path_], None]] = {"onnx": _export_onnx, "train-step": _export_train_step}

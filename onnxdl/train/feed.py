@@ -121,8 +121,12 @@ def weight_arrays(model: Model, y: Any, sample_weight: Any, class_weight: ClassW
         sample_weight = _by_class(model, y, class_weight)
     if sample_weight is None:
         return {}
-    given = [np.ascontiguousarray(a, np.float32) for _, a in named_arrays(sample_weight)]
     outputs = len(model.output_names)
+    if isinstance(sample_weight, Mapping):
+        if set(sample_weight) != set(model.output_names) and outputs > 1:
+            raise DataError(f"sample_weight is for {', '.join(sample_weight)}, but the outputs are {', '.join(model.output_names)}")
+        sample_weight = [sample_weight[n] for n in model.output_names] if outputs > 1 else list(sample_weight.values())
+    given = [np.ascontiguousarray(a, np.float32) for _, a in named_arrays(sample_weight)]
     if len(given) not in (1, outputs):
         raise DataError(f"the model has {outputs} outputs, but sample_weight holds {len(given)} arrays")
     return {"sample_weight" if len(given) == 1 else f"sample_weight_{i}": a for i, a in enumerate(given)}

@@ -99,6 +99,8 @@ def by_output(value: Any, names: Sequence[str]) -> Any:
     """A dict by output as a list in the outputs' order, None where it says nothing; anything else as it is."""
     if not isinstance(value, Mapping):
         return value
+    if len(names) == len(value) == 1:
+        return next(iter(value.values()))
     unknown = [name for name in value if name not in names]
     if unknown:
         raise TrainingError(f"the model has no output called {unknown[0]!r}; its outputs are {', '.join(names)}")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Self
 
-from onnxdl.errors import TrainingError
+from onnxdl.config import as_text
+from onnxdl.errors import FormatError, TrainingError
+from onnxdl.train import architecture, testing
 from onnxdl.train import fit as fitting
-from onnxdl.train import testing
 from onnxdl.train.callbacks import Callback, History
 from onnxdl.train.export import export_model, save_model
 from onnxdl.train.feed import ClassWeight, feed, is_stream, unpack
@@ -50,7 +52,7 @@ class Model(Network):
 
     def fit(
         self,
-        x: Any,
+        x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
         epochs: int = 1,
@@ -131,14 +133,13 @@ class Model(Network):
 
     def evaluate(
         self,
-        x: Any,
+        x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
         verbose: int | str = "auto",
         sample_weight: Any = None,
         steps: int | None = None,
         callbacks: Sequence[Callback] | None = None,
-        *,
         return_dict: bool = False,
     ) -> Any:
         """The loss, followed by the metrics, over all samples; by name if ``return_dict``. ``x`` and ``y`` as ``fit`` takes them.
@@ -176,16 +177,58 @@ class Model(Network):
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for a batch."""
         self.ensure_built(x)
-        return values_of(dict(self.prediction().session(self.batch(x))))
+        return self.in_structure(dict(self.prediction().session(self.batch(x))))
 
-    def summary(self) -> None:
-        """Prints its layers with output shapes and numbers of parameters."""
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Sequence[float] | None = None,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Sequence[str] | None = None,
+    ) -> None:
+        """Prints its layers with output shapes and numbers of parameters.
+
+        Args:
+            line_length: the width in characters, by default the terminal's.
+            positions: Keras's; the columns are as wide as what they hold.
+            print_fn: what is given the text, in place of printing it.
+            expand_nested: whether the layers of inner models are shown too.
+            show_trainable: whether to say which layers are trained.
+            layer_range: the names of the first and the last layer to show.
+        """
         self.ensure_built()
-        print_summary(self)
+        print_summary(self, line_length, print_fn, expand_nested=expand_nested, show_trainable=show_trainable, layer_range=layer_range)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    # ---- as data and as files ---------------------------------------------------------------------------------------
+
+    def parts(self) -> Iterable[Any]:
+        """Its layers."""
+        return self.layers
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes it again, as plain data: layers and calls, or the constructor's arguments of a subclass; no weights."""
+        if self._inputs is not None and "inputs" in inspect.signature(type(self).__init__).parameters:
+            return architecture.describe(self)
+        return super().get_config()
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The model of a configuration, with weights of its own."""
+        if "calls" not in config:
+            return super().from_config(config)
+        return cls(*architecture.rebuild(config), name=config["name"])
+
+    def to_json(self) -> str:
+        """The configuration as text."""
+        return as_text(self)
+
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Writes one .onnx file: inference graph, weights and, if the model was compiled and has targets, its training_info."""
-        save_model(self, path)
+        if not overwrite and os.path.exists(filepath):
+            raise FormatError(f"{os.fspath(filepath)} is there already; overwrite=True replaces it")
+        save_model(self, filepath)
 
     def export(self, path: str | os.PathLike[str], format: str = "onnx") -> None:
         """Writes the model in a format: ``onnx`` (weights inside, no training) or ``train-step`` (a folder of three programs)."""

@@ -1,4 +1,4 @@
-"""Network: a Layer whose inputs and outputs are known, with what it takes to train it and its State."""
+"""Network: a Composition with what it takes to train it, and its State."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import onnx_ir as ir
 
 from onnxdl import optim
-from onnxdl.errors import DataError, ShapeError, TrainingError
+from onnxdl.errors import DataError, TrainingError
 from onnxdl.graph import random
-from onnxdl.names import snake_case
 from onnxdl.nn import losses
-from onnxdl.nn.layer import Layer
 from onnxdl.nn.parameter import Parameter
 from onnxdl.nn.structure import tensors_in
-from onnxdl.nn.symbolic import layers_between, replay, scratch_trace
+from onnxdl.nn.symbolic import scratch_trace
 from onnxdl.optim.averaging import averages_in
 from onnxdl.runtime import Cell, resolve_device, run
 from onnxdl.runtime.sessions import create_session
 from onnxdl.train import step as steps
 from onnxdl.train.callbacks import History
+from onnxdl.train.composition import Composition, output_names
 from onnxdl.train.matching import (
     align_targets,
     by_output,
@@ -42,14 +42,14 @@ class Compiled(NamedTuple):
 
     optimizer: optim.Optimizer
     loss: Any
+    loss_weights: Any
     metrics: Any
+    weighted_metrics: Any
+    mixed_precision: bool
     trained: list[Parameter] | None
-    loss_weights: Any = None
-    weighted_metrics: Any = None
-    mixed_precision: bool = False
 
 
-class Network(Layer):
+class Network(Composition):
     """A Layer with inputs, outputs and what it takes to train them: the base of ``Model``.
 
     Args:
@@ -59,8 +59,7 @@ class Network(Layer):
     """
 
     def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any) -> None:
-        super().__init__(name, **kwargs)
-        self._inputs, self._outputs = inputs, outputs
+        super().__init__(inputs, outputs, name, **kwargs)
         self.input_specs: list[Spec] = []
         self.output_names: list[str] = []
         self.output_shapes: list[tuple[Any, ...]] = []
@@ -70,33 +69,21 @@ class Network(Layer):
         self.stop_training = False
         self.history: History | None = None
         self.compiled: Compiled | None = None
+        self.uncompiled: str | None = None
+        self.stored_step: ir.Model | None = None
         self._extra: dict[str, Cell] = {}
         if inputs is not None:
-            self.layers = layers_between(tensors_in(inputs), tensors_in(outputs))
-            name_layers(self.layers)
             self._specify([spec_of(t, i) for i, t in enumerate(tensors_in(inputs))])
 
-    def call(self, inputs: Any) -> Any:
-        """The outputs for given inputs."""
-        if self._inputs is None:
-            raise TrainingError(f"{type(self).__name__} has neither inputs and outputs nor a call(self, x) of its own")
-        values = tensors_in(inputs)
-        if len(values) != len(tensors_in(self._inputs)):
-            raise ShapeError(f"the model takes {len(tensors_in(self._inputs))} inputs, not {len(values)}")
-        return replay(tensors_in(self._inputs), self._outputs, values)
-
     # ---- building -----------------------------------------------------------------------------------------------
-
-    def build(self, input_shape: Any) -> None:
-        """Does nothing: a Model's layers build themselves when they are called."""
 
     def _specify(self, specs: Sequence[Spec]) -> None:
         """Fixes the inputs, creates all weights by tracing once, and finds the outputs."""
         with scratch_trace() as trace:
-            outputs = tensors_in(steps.call_model(self, [trace.input(s.name, s.dtype, s.shape) for s in specs]))
-            self.output_shapes = [t.shape for t in outputs]
+            outputs = steps.call_model(self, [trace.input(s.name, s.dtype, s.shape) for s in specs])
+            self.output_shapes = [t.shape for t in tensors_in(outputs)]
         self.input_specs = list(specs)
-        self.output_names = ["output"] if len(outputs) == 1 else [f"output_{i}" for i in range(len(outputs))]
+        self.output_names = output_names(outputs if self._outputs is None else self._outputs, [s.name for s in specs])
 
     def ensure_built(self, x: Any = None) -> None:
         """Builds the model from the shapes of ``x`` unless it is built, and gives every weight a value."""
@@ -111,8 +98,6 @@ class Network(Layer):
         """Weights without a value get one from the seed and their name alone, however the model came about."""
         fresh = {name: p for name, p in self.named_parameters() if not p.initialized}
         if fresh:
-            import onnx_ir as ir
-
             session = create_session(ir.to_proto(steps.initialization(fresh)).SerializeToString())
             values = run(session, list(fresh), {"seed": np.array(random.default_seed(), np.int64)})
             for p, value in zip(fresh.values(), values, strict=True):
@@ -122,9 +107,13 @@ class Network(Layer):
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
-        metrics: Any = None,
         loss_weights: Any = None,
+        metrics: Any = None,
         weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
         *,
         mixed_precision: bool = False,
         device: str | None = None,
@@ -134,23 +123,66 @@ class Network(Layer):
         Args:
             optimizer: an optimizer of ``onnxdl.optim`` or its name.
             loss: a loss, its name, or a function ``(y_true, y_pred)``; a list or a dict with one for each output.
-            metrics: metrics, names or functions; a list of lists or a dict with several outputs.
             loss_weights: how much the loss of each output counts; a list or a dict.
+            metrics: metrics, names or functions; a list of lists or a dict with several outputs.
             weighted_metrics: metrics that count each sample by its weight.
+            run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: Keras's; they change nothing here, where a step is
+                always one program.
             mixed_precision: whether layers compute in float16 while training; weights stay float32, the loss is scaled.
             device: ``cpu``, ``cuda``, or by default CUDA where there is one.
 
         What is trained is what is trainable now: layers that are frozen or freed later ask for another ``compile``. So two
         models may share layers that only one of them trains, as a generator and a discriminator do.
         """
+        if isinstance(loss_weights, list | tuple) and any(isinstance(f, str | list | tuple) for f in loss_weights):
+            raise TrainingError(f"loss_weights are numbers, not {loss_weights!r}; metrics come after them, as in Keras")
         self.device = resolve_device(device)
         chosen = optim.get(optimizer)
         if mixed_precision and not isinstance(chosen, optim.LossScaleOptimizer):
             chosen = optim.LossScaleOptimizer(chosen)
         trained = self.trainable_weights if self.input_specs else None
-        self.compiled = Compiled(chosen, loss, metrics, trained, loss_weights, weighted_metrics, mixed_precision)
+        self.compiled = Compiled(chosen, loss, loss_weights, metrics, weighted_metrics, mixed_precision, trained)
+        self.uncompiled, self.stored_step = None, None
         self.programs.clear()
         self._extra.clear()
+        self._show_optimizer()
+
+    def _show_optimizer(self) -> None:
+        """Lets the optimizer see its entries of the State."""
+        if self.compiled is not None:
+            prefix = "optimizer."
+            cells = {name.removeprefix(prefix): cell for name, cell in self._extra.items() if name == "step" or name.startswith(prefix)}
+            self.compiled.optimizer.follow(cells)
+
+    def compile_again(self, **changes: Any) -> None:
+        """``compile`` with what it was told before, but for the changes; what is trained is found anew."""
+        if self.compiled is None:
+            raise TrainingError("the model was not compiled before: model.compile(optimizer=..., loss=...)")
+        told = self.compiled._asdict()
+        del told["trained"]
+        self.compile(**{"device": self.device, **told, **changes})
+
+    def move_to(self, device: str | None) -> None:
+        """Trains on another device, going on as the model stands: ``cpu``, ``cuda``, or by default CUDA where there is one."""
+        self.device = resolve_device(device)
+        self._extra = {name: Cell(cell.numpy(), self.device) for name, cell in self._extra.items()}
+        self._show_optimizer()
+        self.programs.clear()
+
+    @property
+    def optimizer(self) -> optim.Optimizer | None:
+        """The optimizer, if the model was compiled."""
+        return self.compiled.optimizer if self.compiled is not None else None
+
+    @property
+    def loss(self) -> Any:
+        """The loss, as ``compile`` was told."""
+        return self.compiled.loss if self.compiled is not None else None
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of the loss and the metrics, in the order of ``evaluate``."""
+        return ["loss", *(name for name, _ in steps.named_metrics(self.recipe))] if self.target_specs else ["loss"]
 
     @property
     def is_compiled(self) -> bool:
@@ -161,6 +193,8 @@ class Network(Layer):
     def recipe(self) -> Recipe:
         """Everything the train step is made of."""
         if self.compiled is None or not self.is_compiled:
+            if self.uncompiled is not None:
+                raise TrainingError(f"the file does not say how to train the model: {self.uncompiled}; compile it again")
             raise TrainingError("the model must be compiled with an optimizer and a loss first: model.compile(optimizer=..., loss=...)")
         told, names = self.compiled, self.output_names
         n = len(names)
@@ -178,6 +212,7 @@ class Network(Layer):
             told.trained or [],
             loss_weights=factors,
             mixed_precision=told.mixed_precision,
+            outputs=names,
         )
 
     # ---- State --------------------------------------------------------------------------------------------------
@@ -195,6 +230,7 @@ class Network(Layer):
         for name, array in state.items():
             if name not in self._extra or self._extra[name].shape != array.shape:
                 self._extra[name] = Cell(array, self.device)
+        self._show_optimizer()
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -224,6 +260,7 @@ class Network(Layer):
                 self._extra[name].assign(array)
             else:
                 self._extra[name] = Cell(np.asarray(array), self.device)
+        self._show_optimizer()
 
     # ---- data ---------------------------------------------------------------------------------------------------
 
@@ -231,10 +268,25 @@ class Network(Layer):
         """Data as arrays by input name, in the types that they have; raises DataError where they do not fit the model."""
         arrays = match_specs(self.input_specs, x, "input")
         if y is not None:
-            arrays.update(match_specs(self.target_specs, align_targets(y, self.output_shapes), "target"))
+            arrays.update(match_specs(self.target_specs, align_targets(self._by_output(y), self.output_shapes), "target"))
             if self.is_compiled:
                 check_labels(self.recipe, self.output_shapes, arrays)
         return arrays
+
+    def _by_output(self, y: Any) -> Any:
+        """Targets by the outputs' names in their order; anything else as it is."""
+        if not isinstance(y, Mapping) or len(self.output_names) < 2 or [s.name for s in self.target_specs] == list(y):
+            return y
+        if set(y) != set(self.output_names):
+            raise DataError(f"the targets are called {', '.join(map(str, y))}, but the outputs {', '.join(self.output_names)}")
+        return [y[name] for name in self.output_names]
+
+    def in_structure(self, results: Mapping[str, np.ndarray]) -> Any:
+        """Outputs as users see them: one alone, a list of several, or a dict where the model's outputs are one."""
+        values = [results[name] for name in self.output_names]
+        if isinstance(self._outputs, dict):
+            return dict(zip(self._outputs, values, strict=True))
+        return values if len(values) > 1 else values[0]
 
     def batch(self, x: Any, y: Any = None, weights: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
         """Data as arrays by input name, in the model's types and shapes."""
@@ -242,7 +294,7 @@ class Network(Layer):
 
     def ensure_targets(self, y: Any) -> None:
         """Fixes the targets' types and shapes from the first ones seen."""
-        arrays = align_targets(y, self.output_shapes)
+        arrays = align_targets(self._by_output(y), self.output_shapes)
         if len(arrays) != len(self.output_names):
             raise DataError(f"the model has {len(self.output_names)} outputs, but {len(arrays)} targets were given")
         if not self.target_specs or [len(s.shape) for s in self.target_specs] != [a.ndim for _, a in arrays]:
@@ -260,17 +312,3 @@ class Network(Layer):
         for name, cell in self._extra.items():
             if name.startswith("metrics."):
                 cell.assign(np.zeros(cell.shape, cell.dtype))
-
-
-def name_layers(layers: Sequence[Layer]) -> None:
-    """Gives layers without a name one by their class, numbered where several share it: conv2d, conv2d_1, ..."""
-    taken = {layer.name for layer in layers if layer.name is not None}
-    for layer in layers:
-        if layer.name is None:
-            base = snake_case(type(layer).__name__)
-            name, k = base, 0
-            while name in taken:
-                k += 1
-                name = f"{base}_{k}"
-            layer.name = name
-            taken.add(name)

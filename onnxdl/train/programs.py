@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import onnx_ir as ir
 
 from onnxdl.errors import TrainingError
-from onnxdl.runtime import StepSession
+from onnxdl.graph.target import PORTABLE, Target
+from onnxdl.runtime import StepSession, threads_for, written_in_place
 from onnxdl.runtime.cells import Cell, Results
 from onnxdl.train import step as steps
 from onnxdl.train.feed import weight_arrays, weight_specs
@@ -23,17 +25,34 @@ if TYPE_CHECKING:
 class TrainStep:
     """One step of training, ready to run: ``step(x, y)`` returns loss and metrics by name; the State stays on the device.
 
-    ``program`` is the step as an ir.Model, after the protocol of ``onnxdl.train.step``.
+    It runs a program that is made for its device.
     """
 
     def __init__(self, model: Model, weights: tuple[Spec, ...] = ()) -> None:
         self._model = model
-        recipe = replace(model.recipe, weights=weights)
-        self.program = steps.train_step(recipe)
-        inputs = {v.name for v in self.program.graph.inputs}
+        self._recipe = recipe = replace(model.recipe, weights=weights)
+        self._stored = model.stored_step
+        if self._stored is not None and weights:
+            raise TrainingError("the file's own training program takes no weights of samples: compile the model again")
+        ready = self._for(Target(model.device))
+        threads = threads_for(ready) if model.device == "cpu" else 0
+        if threads and written_in_place(ready):  # sparse updates have a quicker form on one thread
+            ready = self._for(Target(model.device, threads))
+        inputs = {v.name for v in ready.graph.inputs}
         model.keep_extra_state({n: a for n, a in steps.extra_state(recipe).items() if n in inputs})
         cells = {n: c for n, c in model.cells().items() if n in inputs}
-        self.session = StepSession(_serialized(_without_unchanged(self.program.clone())), cells, device=model.device)
+        ready = _without_unchanged(ready)
+        in_place = written_in_place(ready) if model.device == "cpu" else ()
+        self.session = StepSession(_serialized(ready), cells, device=model.device, threads=threads, in_place=in_place)
+
+    @cached_property
+    def program(self) -> ir.Model:
+        """The step as an ir.Model for any ONNX Runtime, after the protocol of ``onnxdl.train.step``."""
+        return self._for(PORTABLE)
+
+    def _for(self, target: Target) -> ir.Model:
+        """The step made for a target; a file's own stays as it is."""
+        return self._stored.clone() if self._stored is not None else steps.train_step(self._recipe, target)
 
     def __call__(self, x: object, y: object = None, sample_weight: object = None) -> Results:
         """Runs one step on a batch; reading a value of the result waits for it."""
@@ -52,7 +71,7 @@ class Evaluation:
 
     def __init__(self, model: Model, weights: tuple[Spec, ...] = ()) -> None:
         recipe = replace(model.recipe, weights=weights)
-        program = steps.evaluation_step(recipe)
+        program = steps.evaluation_step(recipe, Target(model.device))
         inputs = {v.name for v in program.graph.inputs}
         shared = model.cells()
         self._own = {n: Cell(a, model.device) for n, a in steps.extra_state(recipe).items() if n.startswith("metrics.") and n in inputs}
@@ -69,7 +88,8 @@ class Prediction:
     """Inference with the weights as they stand."""
 
     def __init__(self, model: Model) -> None:
-        program = steps.inference(model, model.input_specs, model.output_names, weights_inside=False)
+        target = Target(model.device)
+        program = steps.inference(model, model.input_specs, model.output_names, weights_inside=False, target=target)
         inputs = {v.name for v in program.graph.inputs}
         cells = {n: c for n, c in model.parameter_cells().items() if n in inputs}
         self.session = StepSession(_serialized(program), cells, device=model.device)

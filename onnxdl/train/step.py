@@ -16,6 +16,7 @@ import onnx_ir as ir
 from onnxdl.autodiff.gradient import gradient
 from onnxdl.errors import TrainingError
 from onnxdl.graph import op, random
+from onnxdl.graph.target import PORTABLE, Target
 from onnxdl.graph.tensor import Tensor
 from onnxdl.graph.trace import Trace, scope
 from onnxdl.nn import precision
@@ -25,6 +26,7 @@ from onnxdl.nn.metrics import Metric
 from onnxdl.nn.parameter import Parameter
 from onnxdl.nn.structure import tensors_in
 from onnxdl.optim import Optimizer, Weight
+from onnxdl.optim.rows import summed
 
 PROTOCOL = "1"
 NEXT = "next/"
@@ -52,16 +54,17 @@ class Recipe:
     weights: Sequence[Spec] = ()
     loss_weights: Sequence[float] = ()
     mixed_precision: bool = False
+    outputs: Sequence[str] = ()
 
     def parameter_names(self) -> dict[Parameter, str]:
         """The State's name of every parameter."""
         return {p: name for name, p in self.model.named_parameters()}
 
 
-def train_step(recipe: Recipe) -> ir.Model:
-    """One step of training as an ONNX model."""
+def train_step(recipe: Recipe, target: Target = PORTABLE) -> ir.Model:
+    """One step of training as an ONNX model, for a target."""
     names = recipe.parameter_names()
-    with Trace("train_step", training=True) as trace:
+    with Trace("train_step", training=True, target=target) as trace:
         inputs, targets, weights = _declare_batch(trace, recipe)
         step, seed = trace.input("step", "int64", []), trace.input("seed", "int64", [])
         trace.declare = _inputs_for(trace, names)
@@ -80,9 +83,9 @@ def train_step(recipe: Recipe) -> ir.Model:
         return trace.model(outputs, _metadata("train-step", following, recipe))
 
 
-def evaluation_step(recipe: Recipe) -> ir.Model:
+def evaluation_step(recipe: Recipe, target: Target = PORTABLE) -> ir.Model:
     """Loss and metrics of a batch, the weights unchanged; only the metrics' entries have a next value."""
-    with Trace("evaluation_step") as trace:
+    with Trace("evaluation_step", target=target) as trace:
         inputs, targets, weights = _declare_batch(trace, recipe)
         trace.declare = _inputs_for(trace, recipe.parameter_names())
         predictions = _predict(recipe, inputs)
@@ -92,10 +95,12 @@ def evaluation_step(recipe: Recipe) -> ir.Model:
         return trace.model(outputs, _metadata("evaluation-step", accumulated, recipe))
 
 
-def inference(model: Layer, inputs: Sequence[Spec], output_names: Sequence[str], *, weights_inside: bool) -> ir.Model:
+def inference(
+    model: Layer, inputs: Sequence[Spec], output_names: Sequence[str], *, weights_inside: bool, target: Target = PORTABLE
+) -> ir.Model:
     """The model's prediction; its weights are initializers of the file, or inputs that a session keeps."""
     names = {p: name for name, p in model.named_parameters()}
-    with Trace("inference") as trace:
+    with Trace("inference", target=target) as trace:
         tensors = [trace.input(s.name, s.dtype, s.shape) for s in inputs]
         if weights_inside:
             trace.declare = lambda p: trace.initializer(names[p], p.value)
@@ -142,8 +147,8 @@ def named_metrics(recipe: Recipe) -> list[tuple[str, Metric]]:
     """Metrics under the names that logs give them; with several outputs the output's name stands first."""
     several = len(recipe.targets) > 1
     return [
-        (f"{target.name}_{m.name}" if several else m.name, m)
-        for target, metrics in zip(recipe.targets, recipe.metrics, strict=True)
+        (f"{output}_{m.name}" if several else m.name, m)
+        for output, metrics in zip(recipe.outputs or [t.name for t in recipe.targets], recipe.metrics, strict=True)
         for m in metrics
     ]
 
@@ -192,15 +197,41 @@ def _updates(trace: Trace, recipe: Recipe, names: Mapping[Parameter, str], loss:
         raise TrainingError("nothing to train: every weight is frozen; set trainable = True on a layer")
     with scope("optimizer"):
         state = {name: trace.input(f"optimizer.{name}", a.dtype, a.shape) for name, a in optimizer.start(trained).items()}
-    gradients = gradient(loss, [trace.variables[p] for p in trained.values()], [optimizer.loss_scale(state)])
+    sparse = {name: _looked_up(trace, name, p) for name, p in trained.items() if p in trace.lookups}
+    dense = [name for name in trained if name not in sparse]
+    wrt = [*(trace.variables[trained[name]] for name in dense), *(rows for found in sparse.values() for _, rows in found)]
+    gradients = iter(gradient(loss, wrt, [optimizer.loss_scale(state)]))
     with scope("optimizer"):
-        weights = [Weight(name, trace.variables[p], g) for (name, p), g in zip(trained.items(), gradients, strict=True)]
+        found = {name: Weight(name, trace.variables[trained[name]], next(gradients)) for name in dense}
+        for name, lookups in sparse.items():
+            found[name] = _of_rows(name, trace.variables[trained[name]], [(ids, next(gradients)) for ids, _ in lookups])
+        weights = [found[name] for name in trained]
         update = optimizer.apply(weights, state, step)
         following = {f"optimizer.{name}": t for name, t in update.state.items()}
         for name, p in trained.items():
             with scope(name.replace(".", "/")):
                 following[name] = p.constraint(update.weights[name]) if p.constraint is not None else update.weights[name]
     return following
+
+
+def _looked_up(trace: Trace, name: str, table: Parameter) -> list[tuple[Tensor, Tensor]]:
+    """The lookups of a table whose gradient is to be sparse; raises TrainingError where it is used in another way too."""
+    lookups, own = trace.lookups[table], {rows.value.producer() for _, rows in trace.lookups[table]}
+    others = [use.node.op_type for use in trace.variables[table].value.uses() if use.node not in own]
+    if others:
+        raise TrainingError(f"{name!r} is looked up with sparse=True but read by {others[0]} too, which needs its whole gradient")
+    return lookups
+
+
+def _of_rows(name: str, table: Tensor, found: Sequence[tuple[Tensor, Tensor]]) -> Weight:
+    """A table with the gradients of its lookups, summed by row."""
+    size, width = table.shape
+    with scope(name.replace(".", "/")):
+        ids = [op.Reshape(i.astype(np.int64), [-1]) for i, _ in found]
+        gradients = [op.Reshape(g, [-1, width]) for _, g in found]
+        whole = (ids[0], gradients[0]) if len(found) == 1 else (op.Concat(*ids, axis=0), op.Concat(*gradients, axis=0))
+        rows, total = summed(*whole, int(size))
+    return Weight(name, table, total, rows, whole)
 
 
 def _metrics(

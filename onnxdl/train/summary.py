@@ -2,49 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from onnxdl.errors import TrainingError
 from onnxdl.nn.layer import Layer, watching
 from onnxdl.nn.structure import tensors_in
 from onnxdl.nn.symbolic import scratch_trace
 from onnxdl.train import step as steps
+from onnxdl.train.composition import Composition
 
 if TYPE_CHECKING:
     from onnxdl.train.model import Model
 
 
-def print_summary(model: Model, console: Console | None = None) -> None:
-    """Prints the layers below a model with their output shapes and numbers of parameters, and the totals."""
+def print_summary(
+    model: Model,
+    line_length: int | None = None,
+    print_fn: Callable[[str], Any] | None = None,
+    *,
+    expand_nested: bool = False,
+    show_trainable: bool = False,
+    layer_range: Sequence[str] | None = None,
+) -> None:
+    """Prints the layers below a model with their output shapes and numbers of parameters, and the totals; see ``Model.summary``."""
     table = Table(title=f"{type(model).__name__} {model.name or ''}".strip(), box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("layer")
-    table.add_column("type")
-    table.add_column("output shape")
+    for column in ("layer", "type", "output shape"):
+        table.add_column(column)
     table.add_column("parameters", justify="right")
-    for layer, shapes in _layers_with_shapes(model):
-        table.add_row(layer.name or "", type(layer).__name__, "\n".join(shapes), f"{layer.count_params():,}")
-    console = console or Console()
+    if show_trainable:
+        table.add_column("trained")
+    trained = {id(p) for p in model.trainable_weights}
+    for depth, layer, shapes in _in_range(_layers_with_shapes(model, expand_nested), layer_range):
+        row = ["  " * depth + (layer.name or ""), type(layer).__name__, "\n".join(shapes), f"{layer.count_params():,}"]
+        table.add_row(*row, *(["yes" if any(id(p) in trained for p in layer.weights) else "no"] if show_trainable else []))
+    console = Console(width=line_length) if print_fn is None else Console(width=line_length, file=StringIO())
     console.print(table)
     trainable = sum(p.size for p in model.trainable_weights)
     total = model.count_params()
     console.print(f"parameters: {total:,}, of which {trainable:,} are trained ({_bytes(model)} as stored)", highlight=False)
+    if print_fn is not None and isinstance(console.file, StringIO):
+        print_fn(console.file.getvalue())
 
 
-def _layers_with_shapes(model: Model) -> list[tuple[Layer, list[str]]]:
-    direct = {id(child) for _, child in model.children()}
+Row = tuple[int, Layer, list[str]]
+
+
+def _layers_with_shapes(model: Model, nested: bool) -> list[Row]:
+    """The layers in the order in which they are done: how deep they lie, and the shapes of what they give."""
     seen: dict[int, tuple[Layer, list[str]]] = {}
 
     def remember(layer: Layer, result: Any) -> None:
-        if id(layer) in direct and id(layer) not in seen:
+        if id(layer) not in seen:
             seen[id(layer)] = layer, [_written(t.shape) for t in tensors_in(result)]
+
+    def rows(parent: Layer, depth: int) -> Iterator[Row]:
+        inside = {id(child) for _, child in parent.children()}
+        for layer, shapes in [found for i, found in seen.items() if i in inside]:
+            yield depth, layer, shapes
+            if nested and isinstance(layer, Composition):
+                yield from rows(layer, depth + 1)
 
     with scratch_trace() as trace, watching(remember):
         steps.call_model(model, [trace.input(s.name, s.dtype, s.shape) for s in model.input_specs])
-    return list(seen.values())
+    return list(rows(model, 0))
+
+
+def _in_range(rows: list[Row], names: Sequence[str] | None) -> list[Row]:
+    if names is None:
+        return rows
+    found = [i for i, (_, layer, _) in enumerate(rows) if layer.name in names]
+    if not found:
+        raise TrainingError(f"layer_range names no layer of the model: {', '.join(names)}")
+    return rows[found[0] : found[-1] + 1]
 
 
 def _written(shape: Sequence[Any]) -> str:

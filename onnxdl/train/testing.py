@@ -64,11 +64,11 @@ def predict(model: Model, data: Feed, callbacks: Sequence[Callback] = (), verbos
             parts.append(results)
             report.show(len(parts))
             if watched:
-                everyone.call("on_predict_batch_end", len(parts) - 1, {"outputs": values_of(results)})
+                everyone.call("on_predict_batch_end", len(parts) - 1, {"outputs": model.in_structure(results)})
     if not parts:
         raise DataError("there is no data: the iterable gave no batch")
     everyone.call("on_predict_end")
-    return values_of({name: np.concatenate([p[name] for p in parts]) for name in model.output_names})
+    return model.in_structure({name: np.concatenate([p[name] for p in parts]) for name in model.output_names})
 
 
 def train_on_batch(model: Model, x: Any, y: Any, sample_weight: Any, class_weight: ClassWeight | None) -> dict[str, float]:

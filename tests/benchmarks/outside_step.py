@@ -42,7 +42,7 @@ def measure(batch_size: int, epochs: int, device: str | None) -> tuple[float, fl
     (x, y), _ = digits.data()
     ox.set_seed(0)
     model = digits.build()
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"], device=device)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], device=device)
     model.fit(x, y, batch_size, 1, verbose=0)
     step = model.train_step().session
     step.session = timed = Timed(step.session)

@@ -92,8 +92,10 @@ def test_a_spec_with_a_training_of_its_own(folder: Path) -> None:
     assert json.loads(Path("runs/own/run.json").read_text())["results"] == {"epochs": 2}
     assert Path("runs/own-1/made.txt").exists() and json.loads(Path("runs/own-1/run.json").read_text())["results"] == {"epochs": 4}
     assert works("train", "picture.py").endswith("runs/picture: answer 42\n")
+    Path("reader.py").write_text("def main(folder, data=None):\n    return {'given': float(data == 'x.npy')}\n")
+    assert works("train", "reader.py", "--data", "x.npy").endswith("given 1\n") and works("train", "reader.py").endswith("given 0\n")
     for arguments, word in (
-        (("picture.py", "--epochs", "3"), "has no epochs"),
+        (("picture.py", "--epochs", "3"), "takes no --epochs"),
         (("own.py", "--data", "x.npy", "--resume"), "--data, --resume"),
     ):
         result = onnxdl("train", *arguments)

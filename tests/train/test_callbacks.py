@@ -26,7 +26,7 @@ Y = (X.sum(1) > 0).astype(np.int64)
 def classifier(optimizer: Any = None) -> ox.Model:
     ox.set_seed(5)
     model = ox.Sequential([ox.Input((4,)), nn.Dense(8, activation="relu"), nn.Dense(2, activation="softmax")])
-    model.compile(optimizer or optim.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optimizer or optim.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 

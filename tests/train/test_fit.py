@@ -27,7 +27,7 @@ Y = (X.sum(1) > 0).astype(np.int64)
 def classifier(dropout: float = 0.2) -> ox.Model:
     ox.set_seed(5)
     model = ox.Sequential([ox.Input((4,)), nn.Dense(16, activation="relu"), nn.Dropout(dropout), nn.Dense(2, activation="softmax")])
-    model.compile(optim.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optim.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 

@@ -28,23 +28,23 @@ def two_outputs(**options: Any) -> ox.Model:
 def test_loss_weights_count_and_each_loss_is_told() -> None:
     losses = ["mse", "sparse_categorical_crossentropy"]
     plain = two_outputs(loss=losses).evaluate(X, Y, return_dict=True, verbose=0)
-    assert plain["loss"] == pytest.approx(plain["target_0_loss"] + plain["target_1_loss"], rel=1e-6)
+    assert plain["loss"] == pytest.approx(plain["dense_1_loss"] + plain["dense_2_loss"], rel=1e-6)
     weighted = two_outputs(loss=losses, loss_weights=[0.25, 2.0]).evaluate(X, Y, batch_size=7, return_dict=True, verbose=0)
-    assert weighted["loss"] == pytest.approx(0.25 * plain["target_0_loss"] + 2 * plain["target_1_loss"], rel=1e-5)
-    assert weighted["target_1_loss"] == pytest.approx(plain["target_1_loss"], rel=1e-5)
+    assert weighted["loss"] == pytest.approx(0.25 * plain["dense_1_loss"] + 2 * plain["dense_2_loss"], rel=1e-5)
+    assert weighted["dense_2_loss"] == pytest.approx(plain["dense_2_loss"], rel=1e-5)
 
 
 def test_entries_by_the_outputs_names() -> None:
     model = two_outputs(
-        loss={"output_1": "sparse_categorical_crossentropy", "output_0": "mae"},
-        loss_weights={"output_1": 3.0},
-        metrics={"output_1": ["accuracy"]},
+        loss={"dense_2": "sparse_categorical_crossentropy", "dense_1": "mae"},
+        loss_weights={"dense_2": 3.0},
+        metrics={"dense_2": ["accuracy"]},
     )
     logs = model.evaluate(X, Y, return_dict=True, verbose=0)
-    assert set(logs) == {"loss", "target_0_loss", "target_1_loss", "target_1_accuracy"}
-    assert logs["loss"] == pytest.approx(logs["target_0_loss"] + 3 * logs["target_1_loss"], rel=1e-6)
+    assert set(logs) == {"loss", "dense_1_loss", "dense_2_loss", "dense_2_accuracy"}
+    assert logs["loss"] == pytest.approx(logs["dense_1_loss"] + 3 * logs["dense_2_loss"], rel=1e-6)
     wrong = two_outputs(loss={"left": "mse"})
-    with pytest.raises(TrainingError, match="no output called 'left'; its outputs are output_0, output_1"):
+    with pytest.raises(TrainingError, match="no output called 'left'; its outputs are dense_1, dense_2"):
         wrong.evaluate(X, Y, verbose=0)
 
 

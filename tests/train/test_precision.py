@@ -45,7 +45,7 @@ CASES: dict[str, tuple[Layers, np.ndarray, str]] = {
 def compiled(layers: Layers, optimizer: Any, **options: Any) -> ox.Sequential:
     ox.set_seed(0)
     model = ox.Sequential([*layers(), nn.Dense(3, activation="softmax")])
-    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"], device="cpu", **options)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], device="cpu", **options)
     return model
 
 

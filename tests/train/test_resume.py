@@ -31,7 +31,7 @@ def classifier() -> ox.Model:
     model = ox.Sequential(
         [ox.Input((4,)), nn.Dense(16, activation="relu"), nn.BatchNormalization(), nn.Dropout(0.3), nn.Dense(2, activation="softmax")]
     )
-    model.compile(optim.Adam(0.03), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optim.Adam(0.03), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 

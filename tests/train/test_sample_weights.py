@@ -25,7 +25,7 @@ def ours(loss: str = "sparse_categorical_crossentropy") -> ox.Model:
     ox.set_seed(0)
     model = ox.Sequential([ox.Input((4,)), nn.Dense(3, activation="softmax")])
     model.set_weights([KERNEL, BIAS])
-    model.compile(optim.SGD(0.1), loss, ["accuracy"])
+    model.compile(optim.SGD(0.1), loss, metrics=["accuracy"])
     return model
 
 

@@ -72,7 +72,7 @@ def test_a_convnet_trains_as_in_pytorch(ours: Any, theirs: Any) -> None:
     model = convnet()
     model.ensure_built()
     reference = torch_convnet(model)
-    model.compile(ours(), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(ours(), "sparse_categorical_crossentropy", metrics=["accuracy"])
     optimizer = theirs(torch, reference.parameters())
     for k in range(10):
         x, y = images(k)
@@ -89,7 +89,7 @@ def test_a_convnet_trains_as_in_pytorch(ours: Any, theirs: Any) -> None:
 
 def test_any_onnx_runtime_trains_with_the_exported_files(tmp_path: Path) -> None:
     model = convnet(dropout=0.3)
-    model.compile(optim.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optim.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
     x, y = images()
     model.ensure_targets(y)
     ox.set_seed(0)
@@ -127,7 +127,7 @@ def test_the_saved_file_predicts_the_same_in_plain_onnxruntime(tmp_path: Path) -
 
 def test_two_traces_agree_on_the_names_of_the_state() -> None:
     model = convnet(dropout=0.5)
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.train_on_batch(*images())
     first = [v.name for v in model.train_step().program.graph.inputs]
     model.programs.clear()
@@ -208,7 +208,7 @@ def test_functional_models_branch_share_and_nest() -> None:
     assert [name for name, _ in model.named_parameters()] == [
         f"{layer}.{weight}" for layer in ("shared", "inner.dense", "left", "right") for weight in ("kernel", "bias")
     ]
-    model.compile("adam", ["mse", "sparse_categorical_crossentropy"], [["mae"], ["accuracy"]])
+    model.compile("adam", ["mse", "sparse_categorical_crossentropy"], metrics=[["mae"], ["accuracy"]])
     rng = np.random.default_rng(0)
     x = {"a": rng.normal(size=(40, 4)), "b": rng.normal(size=(40, 4))}
     y = [x["a"].sum(1), (x["b"].sum(1) > 0).astype(np.int64)]
@@ -216,4 +216,4 @@ def test_functional_models_branch_share_and_nest() -> None:
     assert history["loss"][-1] < history["loss"][0]
     left, right = model.predict([x["a"], x["b"]])
     assert left.shape == (40, 1) and right.shape == (40, 2)
-    assert set(history) == {"loss", "target_0_loss", "target_0_mae", "target_1_loss", "target_1_accuracy"}
+    assert set(history) == {"loss", "left_loss", "left_mae", "right_loss", "right_accuracy"}

@@ -16,9 +16,10 @@ from onnxdl.autodiff.registry import vjp
 from onnxdl.autodiff.rules.windows import Window, crop_spatial, pad_spatial, scatter_windows, spatial, tap_slices, window_of
 from onnxdl.autodiff.shapes import concat_dims, dim_of
 from onnxdl.errors import GradientError
-from onnxdl.graph import op
+from onnxdl.graph import op, winograd
 from onnxdl.graph.infer import dims
 from onnxdl.graph.tensor import Tensor
+from onnxdl.graph.trace import current_trace
 
 FEW_CHANNELS = 4
 SHIFTED_CHANNELS_TIMES_KERNEL = 96
@@ -119,6 +120,8 @@ def weight_gradient(g: Tensor, x: Tensor, window: Window, group: int) -> Tensor:
     """
     channels, out_channels = _channels(x), _channels(g)
     unit = set(window.strides) == {1} and set(window.dilations) == {1}
+    if group == 1 and unit and _by_winograd_is_best(g, x, window):
+        return winograd.weight_gradient(g, x, window.pads)
     if group > 1:
         if channels == group == out_channels:
             return _by_taps(g, x, window)
@@ -136,6 +139,20 @@ def weight_gradient(g: Tensor, x: Tensor, window: Window, group: int) -> Tensor:
     if unit and window.rank == 2 and large and channels * max(window.kernel) <= SHIFTED_CHANNELS_TIMES_KERNEL:
         return _by_separable_shifts(g, x, window, channels, out_channels)
     return _by_gather(g, x, window, channels, out_channels)
+
+
+def _by_winograd_is_best(g: Tensor, x: Tensor, window: Window) -> bool:
+    """Whether the forward pass on the CPU will be Winograd's (see ``graph.passes.convolutions``), whose transform of x serves here too."""
+    trace, sizes = current_trace(), (*_static_sizes(g), *_static_sizes(x))
+    if trace is None or trace.target.device != "cpu" or trace.target.exact or window.kernel != (3, 3) or None in sizes:
+        return False
+    channels, filters, out = _channels(x), _channels(g), spatial(g)
+    return x.dtype == np.float32 and winograd.is_worth_it(channels or 0, filters or 0, [d or 0 for d in out])
+
+
+def _static_sizes(x: Tensor) -> tuple[int | None, ...]:
+    """Channels and spatial sizes, None where they are not known."""
+    return (_channels(x), *spatial(x))
 
 
 def _flat(x: Tensor, *lead: int) -> Tensor:

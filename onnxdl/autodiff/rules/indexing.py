@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from onnxdl.autodiff.registry import vjp
+from onnxdl.autodiff.rules.reductions import Factors
 from onnxdl.autodiff.rules.shape import placed
 from onnxdl.autodiff.shapes import (
     concat_dims,
@@ -129,12 +130,10 @@ def _scatter(
         case "add":
             return g, None, take(g)
         case "mul":
-            zero = indicator(op.Equal(updates, 0), g)
-            base_zero = indicator(op.Equal(x, 0), g)
-            nonzero = updates + zero
-            others = take(put(x + base_zero, nonzero, "mul")) / nonzero
-            zeros_elsewhere = take(put(base_zero, zero, "add")) - zero
-            return put(g, updates, "mul"), None, take(g) * others * indicator(op.Equal(zeros_elsewhere, 0), g)
+            base, parts = Factors.of(x), Factors.of(updates)
+            product = take(put(base.nonzero, parts.nonzero, "mul"))
+            zeros, epsilon = (take(put(b, u, "add")) for b, u in zip(base.zeros, parts.zeros, strict=True))
+            return put(g, updates, "mul"), None, take(g) * parts.others(product, zeros, epsilon)
         case _:
             base_reached = indicator(op.Equal(x, y), g)
             reached = indicator(op.Equal(updates, take(y)), g)

@@ -6,7 +6,7 @@ axes nothing is reduced. Ties of ReduceMax and ReduceMin share the gradient out 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,12 +40,9 @@ def reduce_extremum(g: Tensor, y: Tensor, x: Tensor, axes: Axes = None, *, keepd
 
 @vjp("ReduceProd")
 def reduce_prod(g: Tensor, y: Tensor, x: Tensor, axes: Axes = None, *, keepdims: int, **noop: int) -> Any:
-    """The product of the other elements, right for zeros too. (A second derivative is right where no element is 0.)"""
-    zero = indicator(op.Equal(x, 0), g)
-    nonzero = x + zero
-    others = op.ReduceProd(nonzero, axes, **noop) / nonzero
-    zeros_elsewhere = op.ReduceSum(zero, axes, **noop) - zero
-    return _with_axes(g, axes, keepdims) * others * indicator(op.Equal(zeros_elsewhere, 0), g)
+    parts = Factors.of(x)
+    product, zeros, epsilon = op.ReduceProd(parts.nonzero, axes, **noop), *(op.ReduceSum(t, axes, **noop) for t in parts.zeros)
+    return _with_axes(g, axes, keepdims) * parts.others(product, zeros, epsilon)
 
 
 @vjp("ReduceL1")
@@ -88,21 +85,45 @@ def cum_sum(g: Tensor, y: Tensor, x: Tensor, axis: Tensor, *, exclusive: int, re
 
 @vjp("CumProd")
 def cum_prod(g: Tensor, y: Tensor, x: Tensor, axis: Tensor, *, exclusive: int, reverse: int) -> Any:
-    """Each element times the products that it is part of; the first zero of a line alone revives those behind it."""
+    """The sum over the products that an element is part of of g times their other factors."""
 
     def back(products: Tensor) -> Tensor:
         return op.CumSum(g * products, axis, exclusive=exclusive, reverse=1 - reverse)
 
-    zero = indicator(op.Equal(x, 0), g)
-    first = zero * indicator(op.Equal(op.CumSum(zero, axis, reverse=reverse), 1), g)
-    revived = back(op.CumProd(x + first, axis, exclusive=exclusive, reverse=reverse))
-    return back(y) / (x + zero) * (1 - zero) + revived * first
+    parts = Factors.of(x)
+    product = op.CumProd(parts.nonzero, axis, exclusive=exclusive, reverse=reverse)
+    zeros, epsilon = (op.CumSum(t, axis, exclusive=exclusive, reverse=reverse) for t in parts.zeros)
+    none, one, two = (product * indicator(op.Equal(zeros, k), x) for k in range(3))
+    return op.Where(parts.is_zero, back(one + two * epsilon) - back(two) * parts.zeros[1], back(none + one * epsilon) / parts.nonzero)
 
 
 @vjp("Range")
 def arange(g: Tensor, y: Tensor, start: Tensor, limit: Tensor, delta: Tensor, **_: Any) -> Any:
     steps = op.CumSum(ones_like(g), np.array(0, np.int64), exclusive=1)
     return op.ReduceSum(g, keepdims=0), None, op.ReduceSum(g * steps, keepdims=0)
+
+
+class Factors(NamedTuple):
+    """The factors of a product, told apart by whether they are 0, so that each order of its derivatives divides by none that is.
+
+    With N the product of the others, a product is N where no factor is 0, N e where one is (e that factor, the number 0 still to
+    be differentiated), N e e' where two are; more zeros vanish from its first and second derivatives.
+    """
+
+    is_zero: Tensor
+    nonzero: Tensor  # 1 for a factor that is 0
+    zeros: tuple[Tensor, Tensor]  # 1 for a factor that is 0, and that factor itself; 0 for the others
+
+    @classmethod
+    def of(cls, x: Tensor) -> Factors:
+        """The factors in ``x``."""
+        is_zero = op.Equal(x, 0)
+        return cls(is_zero, op.Where(is_zero, 1, x), (indicator(is_zero, x), op.Where(is_zero, x, 0)))
+
+    def others(self, product: Tensor, zeros: Tensor, epsilon: Tensor) -> Tensor:
+        """For each factor the product of the others, from the product of those that are not 0 and the sums of both ``zeros``."""
+        none, one, two = (indicator(op.Equal(zeros, k), product) for k in range(3))
+        return product * op.Where(self.is_zero, one + two * (epsilon - self.zeros[1]), (none + one * epsilon) / self.nonzero)
 
 
 def _with_axes(t: Tensor, axes: Axes, keepdims: int) -> Tensor:

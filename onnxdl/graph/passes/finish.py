@@ -12,8 +12,9 @@ from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 
 from onnxdl.errors import GraphError
 from onnxdl.graph.infer import dims
+from onnxdl.graph.passes.convolutions import use_winograd
 from onnxdl.graph.trace import IR_VERSION, discard
-from onnxdl.graph.walk import ancestry
+from onnxdl.graph.walk import RECORD, ancestry
 
 if TYPE_CHECKING:
     from onnxdl.graph.tensor import Tensor
@@ -34,10 +35,13 @@ def finish(trace: Trace, outputs: Mapping[str, Tensor], metadata: Mapping[str, s
             raise GraphError(f"output {name!r} does not belong to the graph that is being finished")
         graph.outputs.append(_named(trace, tensor, name))
     _drop_unused(graph)
+    if trace.target.device == "cpu" and not trace.target.exact:
+        use_winograd(trace)
     _make_way(trace, set(outputs))
     model = ir.Model(graph, ir_version=IR_VERSION if trace.opset <= 21 else 11, producer_name="onnxdl", metadata_props=dict(metadata))
     graph.opset_imports[""] = trace.opset
     graph.opset_imports.update({n.domain: trace.domains.get(n.domain, 1) for n in graph.all_nodes() if n.domain})
+    _drop_marks(graph)
     CommonSubexpressionEliminationPass()(model)
     _number_symbols(graph)
     return model
@@ -68,6 +72,15 @@ def _drop_unused(graph: ir.Graph) -> None:
     for node in unused:
         discard(node)
     graph.remove(unused)
+
+
+def _drop_marks(graph: ir.Graph) -> None:
+    """Takes out the Identity nodes that only carried a record for the reverse pass."""
+    for node in list(graph.all_nodes()):
+        source, mark = node.inputs[0] if node.inputs else None, node.outputs[0]
+        if RECORD in node.meta and source is not None and not mark.is_graph_output():
+            mark.replace_all_uses_with(source)
+            node.graph.remove(node, safe=True)  # type: ignore[union-attr]
 
 
 def _number_symbols(graph: ir.Graph) -> None:

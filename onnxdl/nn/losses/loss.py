@@ -10,7 +10,7 @@ from onnxdl.errors import GraphError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 from onnxdl.names import snake_case
-from onnxdl.nn.config import Configurable
+from onnxdl.config import Configurable
 
 LossFunction = Callable[..., Tensor]
 REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None)

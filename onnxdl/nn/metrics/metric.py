@@ -10,7 +10,7 @@ from onnxdl.errors import GraphError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 from onnxdl.names import snake_case
-from onnxdl.nn.config import Configurable
+from onnxdl.config import Configurable
 from onnxdl.nn.losses.loss import Loss, aligned
 
 Slots = Mapping[str, tuple[int, ...]]

@@ -1,0 +1,341 @@
+"""Configurations: Keras's JSON as our layers, initializers, regularizers, constraints and activations.
+
+A class is looked for among ``custom_objects``, by its registered name and by its own; then in the table, if Keras defines it;
+then among the subclasses of Layer that a program has defined. Nothing else is ever made, and no code of the file is run.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from onnxdl import nn
+from onnxdl.converters.keras import operations, other_layers
+from onnxdl.converters.keras.archive import Archive
+from onnxdl.converters.keras.layers import ENTRIES, IGNORED, ONLY, Entry, accepted, class_name
+from onnxdl.errors import OnnxdlError
+from onnxdl.nn import activations, constraints, initializers, regularizers
+from onnxdl.nn.config import Configurable
+from onnxdl.nn.layer import Layer
+
+MODELS = ("Functional", "Model", "Sequential")
+KINDS = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints, "activation": activations}
+_NESTED = ("layer", "backward_layer", "forward_layer", "cell")
+_LARGEST = 1 << 26
+_WRONG = (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, ZeroDivisionError, OnnxdlError)
+"""What a constructor raises when a configuration makes no sense."""
+
+
+class Reader:
+    """Makes layers of configurations.
+
+    Args:
+        archive: the file, for errors and versions.
+        custom_objects: classes and functions by name, the user's own.
+        model: makes a nested model of its configuration.
+    """
+
+    def __init__(self, archive: Archive, custom_objects: Mapping[str, Any] | None, model: Callable[[Reader, dict[str, Any]], Layer]) -> None:
+        self.archive, self.custom, self._model = archive, dict(custom_objects or {}), model
+        self.old = archive.version.split(".")[0] in ("1", "2") or (archive.config is not None and "module" not in archive.config and not archive.version)
+        self.mixed = False
+        self.frozen: list[Layer] = []
+        self._shared: dict[Any, Layer] = {}
+
+    # ---- classes ----------------------------------------------------------------------------------------------------
+
+    def user_class(self, config: Mapping[str, Any]) -> Any:
+        """The user's class or function that a configuration names; None where it names one of Keras's."""
+        names = [config.get("registered_name"), config.get("class_name")]
+        names += [n.rpartition(">")[2] for n in names if isinstance(n, str)]
+        for name in names:
+            if isinstance(name, str) and name in self.custom:
+                return self.custom[name]
+        module = config.get("module")
+        if isinstance(module, str) and (module == "keras" or module.startswith(("keras.layers", "keras.models"))):
+            return None
+        name = str(config.get("class_name", "")).rpartition(">")[2]
+        own = [c for c in _subclasses(Layer) if c.__name__ == name and not c.__module__.startswith("onnxdl.")]
+        return own[-1] if own else None
+
+    def entry(self, config: Mapping[str, Any]) -> Entry | None:
+        """The table's entry for a configuration."""
+        name = str(config.get("class_name", "")).rpartition(">")[2]
+        return ENTRIES.get(name) or other_layers.ENTRIES.get(name)
+
+    def unknown(self, config: Any) -> Iterator[str]:
+        """What in a configuration has no class here, layer by layer."""
+        if not isinstance(config, dict) or not isinstance(config.get("config"), dict | list):
+            return
+        name, inner = config.get("class_name"), config["config"]
+        if self.user_class(config) is None and name not in MODELS and not isinstance(inner, list):
+            own_name = inner.get("name") or config.get("name")
+            if operations.is_operation(config):
+                if not operations.known(config):
+                    yield f"{own_name!r} ({operations.described(config)})"
+                return
+            if "layers" not in inner and self.entry(config) is None:
+                yield f"{own_name!r} ({config.get('registered_name') or name})"
+                return
+        layers = inner if isinstance(inner, list) else inner.get("layers") or []
+        cells = [] if isinstance(inner, list) else [*(inner.get("cells") or []), *(inner.get(n) for n in _NESTED)]
+        for each in [*layers, *cells] if isinstance(layers, list) else []:
+            yield from self.unknown(each)
+
+    # ---- layers -----------------------------------------------------------------------------------------------------
+
+    def layer(self, config: Any) -> Layer:
+        """The layer of a configuration."""
+        if not isinstance(config, dict) or not isinstance(config.get("class_name"), str) or "config" not in config:
+            raise self.archive.damaged("a layer has no class_name and config")
+        shared = (config.get("shared_object_id"), config["class_name"])
+        if shared[0] is not None and shared in self._shared:
+            return self._shared[shared]
+        made = self._layer(config)
+        name = config["class_name"].rpartition(">")[2]
+        if class_name(made) != name:
+            made.keras_class = name  # type: ignore[attr-defined]
+        inner = config["config"]
+        if isinstance(inner, dict) and inner.get("trainable") is False:
+            self.frozen.append(made)
+        if shared[0] is not None:
+            self._shared[shared] = made
+        return made
+
+    def _layer(self, config: dict[str, Any]) -> Layer:
+        name, inner = config["class_name"], config["config"]
+        user = self.user_class(config)
+        if user is not None and name != "Lambda":
+            return self._users(user, config)
+        if name in MODELS or (isinstance(inner, dict) and "layers" in inner):
+            return self._model(self, config)
+        if not isinstance(inner, dict):
+            raise self.archive.damaged(f"the configuration of a {name} is no object")
+        if operations.is_operation(config):
+            return operations.made(self, config)
+        if name == "Lambda":
+            return self._lambda(inner)
+        entry = self.entry(config)
+        if entry is None:
+            raise self.archive.unsupported(f"it needs the class of {inner.get('name')!r} ({name}): give custom_objects={{{name!r}: its class}}")
+        return self._known(entry, name, self._prepared(name, inner))
+
+    def _prepared(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
+        """A configuration in today's words."""
+        if name == "Discretization" and config.get("bin_boundaries") is not None:
+            config = {**config, "num_bins": None}
+        if name == "BatchNormalization" and isinstance(config.get("axis"), list) and len(config["axis"]) == 1:
+            config = {**config, "axis": config["axis"][0]}
+        if name in ("GRU", "GRUCell") and self.old:
+            config = {"reset_after": False, **config}
+        if name == "Dropout" and "p" in config:
+            config = {**{k: v for k, v in config.items() if k != "p"}, "rate": config["p"]}
+        return other_layers.prepared(name, config)
+
+    def _known(self, entry: Entry, name: str, config: dict[str, Any]) -> Layer:
+        takes, only = accepted(entry.layer), {**ONLY, **entry.only}
+        arguments: dict[str, Any] = {}
+        where = f"the layer {config.get('name')!r} ({name})"
+        for option, value in config.items():
+            argument = entry.renamed.get(option, option)
+            if option in IGNORED and argument not in takes:
+                continue
+            if option in entry.ignored:
+                continue
+            if option in only:
+                if value not in only[option]:
+                    raise self.archive.unsupported(
+                        f"{where} has {option}={value!r}, which is not supported; save it with {option}={only[option][0]!r}, or give "
+                        f"custom_objects={{{name!r}: a class of yours}}"
+                    )
+            elif argument in takes:
+                arguments[argument] = self.value(option, value, where)
+            elif value is not None:
+                raise self.archive.unsupported(
+                    f"{where} has the option {option}={value!r}, which is not known here; give custom_objects={{{name!r}: a class of yours}}"
+                )
+        if "data_format" in takes and arguments.get("data_format") is None:
+            arguments["data_format"] = "channels_last"
+        arguments = {**entry.absent, **arguments, **entry.given}
+        return self.attempt(where, lambda: entry.layer(**arguments))
+
+    def attempt(self, where: str, make: Callable[[], Any]) -> Any:
+        """What ``make`` gives; an error names the file and the layer."""
+        try:
+            return make()
+        except _WRONG as e:
+            raise self.archive.unsupported(f"{where} cannot be made: {e}") from e
+
+    def _users(self, user: Any, config: dict[str, Any]) -> Layer:
+        """A layer of a user's own class, from its ``from_config``."""
+        inner = config["config"]
+        where = f"the layer {inner.get('name') if isinstance(inner, dict) else ''!r} ({config['class_name']})"
+        if not (isinstance(user, type) and issubclass(user, Layer)):
+            raise self.archive.unsupported(f"{where} needs a class of layers, a subclass of nn.Layer, not {user!r}")
+        if isinstance(inner, dict) and "layers" in inner and "input_layers" in inner and _plain_model(user):
+            return self._model(self, config)
+        arguments = {k: self.value(k, v, where) for k, v in inner.items()}
+        arguments.pop("build_input_shape", None)
+        return self.attempt(where, lambda: user.from_config(arguments))  # type: ignore[no-any-return]
+
+    def _lambda(self, config: dict[str, Any]) -> Layer:
+        name, function = config.get("name"), config.get("function")
+        if isinstance(function, dict) and function.get("class_name") == "function":
+            function = function.get("registered_name") or function.get("config")
+        found = self.custom.get(str(name)) or (self.custom.get(function) if isinstance(function, str) else None)
+        if not callable(found):
+            raise self.archive.unsupported(
+                f"the Lambda layer {name!r} holds Python code, which is never run from a file; give the function yourself: "
+                f"custom_objects={{{name!r}: function}}"
+            )
+        arguments = config.get("arguments") or {}
+        return self.attempt(f"the Lambda layer {name!r}", lambda: nn.Lambda(found, arguments=arguments, name=name))  # type: ignore[no-any-return]
+
+    # ---- values -----------------------------------------------------------------------------------------------------
+
+    def value(self, option: str, value: Any, where: str) -> Any:
+        """The value of an option: an object, a layer, an array or plain data."""
+        kind = "activation" if option.endswith("activation") else option.rpartition("_")[2]
+        if option == "dtype":
+            return self.dtype(value, where)
+        if kind in KINDS and isinstance(value, str | dict):
+            return self.object(kind, value, where)
+        if option in _NESTED and isinstance(value, dict) and "class_name" in value:
+            return self.layer(value)
+        if option == "cells" and isinstance(value, list):
+            return [self.layer(each) for each in value]
+        return self.plain(value, where)
+
+    def plain(self, value: Any, where: str) -> Any:
+        """Plain data: arrays, slices and numbers, in lists and dicts."""
+        if isinstance(value, list):
+            return [self.plain(v, where) for v in value]
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 1 << 53:
+            raise self.archive.damaged(f"{where} has the number {value}")
+        if not isinstance(value, dict):
+            return value
+        name, config = value.get("class_name"), value.get("config")
+        if name in ("__numpy__", "__tensor__") and isinstance(config, dict):
+            return self.attempt(where, lambda: np.array(config["value"], _numbers(config.get("dtype"))))
+        if name == "__slice__" and isinstance(config, dict):
+            return slice(*(self.plain(config.get(k), where) for k in ("start", "stop", "step")))
+        if name == "__ellipsis__":
+            return Ellipsis
+        if name == "__lambda__":
+            raise self.archive.unsupported(f"{where} holds Python code, which is never run from a file; give it by custom_objects")
+        if name == "__tuple__" or value.get("class_name") == "tuple":
+            return tuple(self.plain(v, where) for v in value.get("items") or config or [])
+        if name == "TypedDict" or not isinstance(name, str) or "config" not in value:
+            return {k: self.plain(v, where) for k, v in value.items()}
+        return self.thing(value, where)
+
+    def thing(self, value: dict[str, Any], where: str) -> Any:
+        """An object of whatever kind its class is: for the arguments of users' own layers."""
+        name = value["class_name"]
+        if name == "DTypePolicy":
+            return self.dtype(value, where)
+        if name == "function":
+            return self.custom.get(value.get("registered_name") or "") or self.custom.get(str(value["config"])) or str(value["config"])
+        user = self.user_class(value)
+        if user is not None and isinstance(user, type) and not issubclass(user, Layer):
+            return self.attempt(where, lambda: _from_config(user, value["config"]))
+        if user is not None or self.entry(value) is not None or name in MODELS:
+            return self.layer(value)
+        for kind, module in KINDS.items():
+            if isinstance(getattr(module, name, None), type):
+                return self.object(kind, value, where)
+        raise self.archive.unsupported(f"{where} needs a {name}: give custom_objects={{{name!r}: its class}}")
+
+    def object(self, kind: str, value: str | dict[str, Any], where: str) -> Any:
+        """An initializer, a regularizer, a constraint or an activation, from a name or a configuration."""
+        module = KINDS[kind]
+        if isinstance(value, dict) and value.get("class_name") == "function":
+            value = str(value.get("registered_name") or value.get("config"))
+        if isinstance(value, str):
+            if value in self.custom:
+                return self.custom[value]
+            if kind == "activation" and self.old and value == "hard_sigmoid":
+                return other_layers.hard_sigmoid_of_keras_2
+            plain = value.rpartition(">")[2]
+            self.attempt(where, lambda: module.get(plain))
+            return plain
+        name, config = str(value.get("class_name")), value.get("config") or {}
+        if self.user_class(value) is not None and kind != "activation":
+            return self.attempt(where, lambda: _from_config(self.user_class(value), config))
+        cls = getattr(module, name, None)
+        if cls is None and name in getattr(module, "NAMES", getattr(module, "_NAMES", {})):
+            cls = type(module.get(name))
+        if kind == "activation":
+            return self.layer(value)
+        if not isinstance(cls, type) or not isinstance(config, dict):
+            raise self.archive.unsupported(f"{where} has the {kind} {name!r}, which is not known here; give custom_objects={{{name!r}: ...}}")
+        return self.attempt(where, lambda: cls(**_arguments(name, {k: self.plain(v, where) for k, v in config.items()})))
+
+    def dtype(self, value: Any, where: str) -> str:
+        """The element type of a layer's weights; a mixed policy keeps them in float32."""
+        if isinstance(value, dict):
+            if value.get("class_name") not in ("DTypePolicy", "Policy", "PolicyV1"):
+                raise self.archive.unsupported(f"{where} has the dtype policy {value.get('class_name')}, which is not supported; save it without")
+            value = (value.get("config") or {}).get("name", "float32")
+        if value is None:
+            return "float32"
+        if value in ("mixed_float16", "mixed_bfloat16"):
+            self.mixed = True
+            return "float32"
+        if value not in _DTYPES:
+            raise self.archive.unsupported(f"{where} has dtype={value!r}, which is not supported; known are {', '.join(_DTYPES)}")
+        return str(value)
+
+
+_DTYPES = ("float32", "float16", "float64", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+
+
+def _numbers(dtype: Any) -> np.dtype[Any]:
+    if dtype not in _DTYPES:
+        raise ValueError(f"an array cannot hold {dtype!r}")
+    return np.dtype("float32" if dtype == "bfloat16" else dtype)
+
+
+def _subclasses(cls: type) -> Iterator[type]:
+    for each in cls.__subclasses__():
+        yield each
+        yield from _subclasses(each)
+
+
+def _plain_model(user: type) -> bool:
+    """Whether a model class takes ``inputs, outputs``, as Model does, and has no ``from_config`` of its own."""
+    return "inputs" in inspect.signature(user.__init__).parameters and not _own_from_config(user)
+
+
+def _own_from_config(user: Any) -> bool:
+    return getattr(user.from_config, "__func__", None) is not Configurable.from_config.__func__  # type: ignore[attr-defined]
+
+
+def _from_config(user: Any, config: Any) -> Any:
+    return user.from_config(config) if hasattr(user, "from_config") else user(**config)
+
+
+_ONCE = {
+    "L1L2": {"l1", "l2"},
+    "VarianceScaling": {"scale", "mode", "distribution", "seed"},
+}
+
+
+def _arguments(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of an initializer, regularizer or constraint in today's words."""
+    config = {k: v for k, v in config.items() if k not in ("dtype", "partition_info")}
+    if name == "VarianceScaling" and config.get("distribution") == "normal":
+        config["distribution"] = "truncated_normal"
+    if name == "MaxNorm" and "m" in config:
+        config["max_value"] = config.pop("m")
+    return config
+
+
+def check_size(archive: Archive, where: str, shape: Any) -> list[int | None]:
+    """A shape of a file, if no size in it is absurd."""
+    if not isinstance(shape, list | tuple) or not all(d is None or (isinstance(d, int) and 0 <= d <= _LARGEST) for d in shape):
+        raise archive.damaged(f"{where} has the shape {shape!r}")
+    return list(shape)

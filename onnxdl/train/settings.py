@@ -1,0 +1,91 @@
+"""How a model was compiled, as text in its file, so that a loaded one is compiled alike.
+
+What has no configuration, such as a function of the user's, is named in the text; ``fit`` then says what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from onnxdl import optim
+from onnxdl.config import Configurable, as_text, deserialize
+from onnxdl.errors import GraphError
+from onnxdl.nn import constraints, losses, metrics, regularizers
+
+if TYPE_CHECKING:
+    from onnxdl.train.model import Model
+
+KEY = "onnxdl.compile"
+
+
+def settings_of(model: Model) -> str:
+    """What ``compile`` was told, or what of it cannot be told: ``{"missing": why}``."""
+    assert model.compiled is not None  # who saves training has checked it
+    told, recipe = model.compiled, model.recipe
+    names = recipe.parameter_names()
+    try:
+        reported = [[m for m in chosen if not isinstance(m, metrics.LossMetric)] for chosen in recipe.metrics]
+        settings = {
+            "optimizer": _written(told.optimizer, None),
+            "loss": [_written(loss, losses.name_of(loss)) for loss in recipe.losses],
+            "loss_weights": list(recipe.loss_weights),
+            "metrics": [[_written(m, metrics.name_of(m)) for m in chosen if not m.weighted] for chosen in reported],
+            "weighted_metrics": [[_written(m, metrics.name_of(m)) for m in chosen if m.weighted] for chosen in reported],
+            "mixed_precision": told.mixed_precision,
+            "trained": [names[p] for p in recipe.trained],
+            "regularizer": {name: _written(p.regularizer, None) for p, name in names.items() if p.regularizer is not None},
+            "constraint": {name: _written(p.constraint, None) for p, name in names.items() if p.constraint is not None},
+        }
+    except GraphError as error:
+        settings = {"missing": str(error)}
+    return json.dumps(settings)
+
+
+def _written(value: Any, name: str | None) -> Any:
+    if name is not None:
+        return name
+    if not isinstance(value, Configurable) or type(value) in (losses.LossFunctionWrapper, metrics.MeanMetricWrapper):
+        function = getattr(value, "function", value)
+        raise GraphError(f"{getattr(function, '__name__', function)!r} is a function of your own")
+    return json.loads(as_text(value))
+
+
+def compile_as_saved(model: Model, metadata: Mapping[str, str]) -> None:
+    """Compiles a loaded model as the saved one was, where its file says how."""
+    if KEY not in metadata:
+        return
+    settings = json.loads(metadata[KEY])
+    if "missing" in settings:
+        model.uncompiled = settings["missing"]
+        return
+    parameters = dict(model.named_parameters())
+    try:
+        model.compile(
+            deserialize(settings["optimizer"], optim.Optimizer),
+            [_made(loss, losses.Loss) for loss in settings["loss"]],
+            settings["loss_weights"],
+            _nested(settings["metrics"]),
+            _nested(settings["weighted_metrics"]),
+            mixed_precision=settings["mixed_precision"] and settings["optimizer"]["class_name"] != "LossScaleOptimizer",
+        )
+        for kind, base in (("regularizer", regularizers.Regularizer), ("constraint", constraints.Constraint)):
+            for name, config in settings[kind].items():
+                if name in parameters:
+                    setattr(parameters[name], kind, deserialize(config, base))
+    except GraphError as error:
+        model.compiled, model.uncompiled = None, str(error)
+        return
+    assert model.compiled is not None  # just done
+    trained = [parameters[name] for name in settings["trained"] if name in parameters]
+    model.compiled = model.compiled._replace(trained=trained, mixed_precision=settings["mixed_precision"])
+
+
+def _made(value: Any, base: type[Configurable]) -> Any:
+    return deserialize(value, base) if isinstance(value, Mapping) else value
+
+
+def _nested(settings: Sequence[Sequence[Any]]) -> Any:
+    found = [[_made(m, metrics.Metric) for m in chosen] for chosen in settings]
+    return found if len(found) > 1 else found[0]
