@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from onnxdl.converters import onnx
+from onnxdl.converters import keras, onnx, torch
 from onnxdl.converters.contract import Converter, Write, reader_of, writer_of
 from onnxdl.train.export import FORMATS
 from onnxdl.train.model import Model
 
-CONVERTERS: tuple[Converter, ...] = (onnx.CONVERTER,)
+CONVERTERS: tuple[Converter, ...] = (onnx.CONVERTER, keras.CONVERTER, torch.CONVERTER)
 """In the order in which they are asked."""
 
 

@@ -54,16 +54,18 @@ def resnet(depth: int, classes: int = 1000) -> ox.Model:
     return ox.Model(image, probabilities, name=f"resnet{depth}")
 
 
-def resnet_cifar(depth: int, image: tuple[int, int, int] = (3, 32, 32), classes: int = 10, skips: bool = True) -> ox.Model:
-    """ResNet-20, 32, 44, 56 and so on, three stages of 16, 32 and 64 filters; skips are free of weights (the paper's option A)."""
+def resnet_cifar(
+    depth: int, image: tuple[int, int, int] = (3, 32, 32), classes: int = 10, skips: bool = True, filters: int = 16
+) -> ox.Model:
+    """ResNet-20, 32, 44, 56 and so on: three stages, each of twice the filters; skips are free of weights (the paper's option A)."""
     pixels = ox.Input(image, name="image")
-    x = convolution(pixels, 16, 3)
-    for stage, filters in enumerate((16, 32, 64)):
+    x = convolution(pixels, filters, 3)
+    for stage, n in enumerate((filters, 2 * filters, 4 * filters)):
         for k in range((depth - 2) // 6):
             strides = 2 if stage and not k else 1
-            y = convolution(convolution(x, filters, 3, strides), filters, 3, activation=None)
+            y = convolution(convolution(x, n, 3, strides), n, 3, activation=None)
             if skips and strides > 1:
-                x = op.Pad(x[:, :, ::2, ::2], np.array([0, filters // 4, 0, 0, 0, filters // 4, 0, 0]))
+                x = op.Pad(x[:, :, ::2, ::2], np.array([0, n // 4, 0, 0, 0, n // 4, 0, 0]))
             x = nn.Activation("relu")(x + y if skips else y)
     probabilities = nn.Dense(classes, activation="softmax")(nn.GlobalAveragePooling2D()(x))
     return ox.Model(pixels, probabilities, name=f"resnet{depth}" if skips else f"plain{depth}")

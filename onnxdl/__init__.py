@@ -31,7 +31,7 @@ from onnxdl.graph.trace import Trace
 from onnxdl.io.checkpoint import load_checkpoint, save_checkpoint
 from onnxdl.nn.remat import remat
 from onnxdl.nn.symbolic import Input
-from onnxdl.train import finetune
+from onnxdl.train import attribution, finetune
 from onnxdl.train.model import Model
 from onnxdl.train.sequential import Sequential
 
@@ -52,6 +52,7 @@ __all__ = [
     "Tensor",
     "Trace",
     "TrainingError",
+    "attribution",
     "callbacks",
     "check_gradient",
     "convert",

@@ -54,6 +54,13 @@ class Archive:
         self.optimizer: Any = None
         self.members: zipfile.ZipFile | None = None
 
+    @property
+    def old(self) -> bool:
+        """Whether Keras 1 or 2 wrote it."""
+        if self.version:
+            return self.version.split(".")[0] in ("1", "2")
+        return self.config is not None and "module" not in self.config
+
     # ---- HDF5 -------------------------------------------------------------------------------------------------------
 
     def group(self, parent: Any, path: str) -> Any:

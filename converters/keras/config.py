@@ -18,14 +18,14 @@ from onnxdl.converters.keras.archive import Archive
 from onnxdl.converters.keras.layers import ENTRIES, IGNORED, ONLY, Entry, accepted, class_name
 from onnxdl.errors import OnnxdlError
 from onnxdl.nn import activations, constraints, initializers, regularizers
-from onnxdl.nn.config import Configurable
+from onnxdl.config import Configurable
 from onnxdl.nn.layer import Layer
 
 MODELS = ("Functional", "Model", "Sequential")
 KINDS = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints, "activation": activations}
 _NESTED = ("layer", "backward_layer", "forward_layer", "cell")
 _LARGEST = 1 << 26
-_WRONG = (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, ZeroDivisionError, OnnxdlError)
+WRONG = (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, ZeroDivisionError, OnnxdlError)
 """What a constructor raises when a configuration makes no sense."""
 
 
@@ -40,7 +40,7 @@ class Reader:
 
     def __init__(self, archive: Archive, custom_objects: Mapping[str, Any] | None, model: Callable[[Reader, dict[str, Any]], Layer]) -> None:
         self.archive, self.custom, self._model = archive, dict(custom_objects or {}), model
-        self.old = archive.version.split(".")[0] in ("1", "2") or (archive.config is not None and "module" not in archive.config and not archive.version)
+        self.old = archive.old
         self.mixed = False
         self.frozen: list[Layer] = []
         self._shared: dict[Any, Layer] = {}
@@ -166,7 +166,7 @@ class Reader:
         """What ``make`` gives; an error names the file and the layer."""
         try:
             return make()
-        except _WRONG as e:
+        except WRONG as e:
             raise self.archive.unsupported(f"{where} cannot be made: {e}") from e
 
     def _users(self, user: Any, config: dict[str, Any]) -> Layer:
@@ -272,7 +272,7 @@ class Reader:
             return self.layer(value)
         if not isinstance(cls, type) or not isinstance(config, dict):
             raise self.archive.unsupported(f"{where} has the {kind} {name!r}, which is not known here; give custom_objects={{{name!r}: ...}}")
-        return self.attempt(where, lambda: cls(**_arguments(name, {k: self.plain(v, where) for k, v in config.items()})))
+        return self.attempt(where, lambda: cls(**_arguments(cls, {k: self.plain(v, where) for k, v in config.items()})))
 
     def dtype(self, value: Any, where: str) -> str:
         """The element type of a layer's weights; a mixed policy keeps them in float32."""
@@ -318,20 +318,15 @@ def _from_config(user: Any, config: Any) -> Any:
     return user.from_config(config) if hasattr(user, "from_config") else user(**config)
 
 
-_ONCE = {
-    "L1L2": {"l1", "l2"},
-    "VarianceScaling": {"scale", "mode", "distribution", "seed"},
-}
-
-
-def _arguments(name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of an initializer, regularizer or constraint in today's words."""
+def _arguments(cls: type, config: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of an initializer, regularizer or constraint in today's words; what was never set is left out."""
     config = {k: v for k, v in config.items() if k not in ("dtype", "partition_info")}
-    if name == "VarianceScaling" and config.get("distribution") == "normal":
+    if config.get("distribution") == "normal":
         config["distribution"] = "truncated_normal"
-    if name == "MaxNorm" and "m" in config:
+    if cls is constraints.MaxNorm and "m" in config:
         config["max_value"] = config.pop("m")
-    return config
+    takes = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+    return {k: v for k, v in config.items() if v is not None or k in takes}
 
 
 def check_size(archive: Archive, where: str, shape: Any) -> list[int | None]:

@@ -10,8 +10,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from onnxdl import nn
 from onnxdl.converters.keras.config import Reader, check_size
 from onnxdl.graph.tensor import Tensor
@@ -236,6 +234,7 @@ class _Graph:
         """Layers in the order of the file, which counts for weights; those that no output needs are kept out."""
         known = {id(each) for each in model._layers or ()}
         model._layers = [each for each in self.layers.values() if id(each) in known]
+        model.keras_ordered = True  # type: ignore[attr-defined]
 
 
 def _shift(layer: Layer) -> int:
@@ -259,4 +258,4 @@ def _flat(result: Any) -> list[Tensor]:
         return [t for k in sorted(result) for t in _flat(result[k])]
     if isinstance(result, list | tuple):
         return [t for each in result for t in _flat(each)]
-    return [result] if isinstance(result, Tensor) else [Tensor(np.asarray(result))]  # type: ignore[arg-type]
+    return tensors_in(result)

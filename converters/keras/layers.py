@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from onnxdl import nn
+from onnxdl.converters.keras.ordering import ordered_layers
 from onnxdl.nn.cells import GatedCell, GRUCell, LSTMCell, SimpleRNNCell
 from onnxdl.nn.conv import Conv
 from onnxdl.nn.conv_lstm import ConvLSTM
@@ -204,7 +205,7 @@ def inner_layers(layer: Layer) -> Iterator[tuple[str, Layer]]:
     A path names the attribute; members of a list or dict go by their class, numbered where several share it.
     """
     if isinstance(layer, Model) and layer._layers is not None:
-        yield from _members("layers", [each for each in layer._layers if is_layer_of_keras(each)])
+        yield from _members("layers", [each for each in ordered_layers(layer) if is_layer_of_keras(each)])
     prefix = "_" if isinstance(layer, nn.GroupedQueryAttention) else ""
     attributes = {f"{prefix}{name}": value for name, value in vars(layer).items() if name not in _BOOKKEEPING}
     for name in sorted(attributes, key=lambda n: f"~{n}" if n.startswith("_") else n):
@@ -266,8 +267,8 @@ def _collect(layer: Layer, found: list[tuple[Layer, Parameter | None]], seen: se
         if p is None or id(p) not in seen:
             seen.add(id(p))
             found.append((owner, p))
-    inner = layer._layers if isinstance(layer, Model) and layer._layers is not None else [child for _, child in layer.children()]
-    for child in inner:
+    whole = isinstance(layer, Model) and layer._layers is not None
+    for child in ordered_layers(layer) if whole else [child for _, child in layer.children()]:
         _collect(child, found, seen, visited)
 
 

@@ -141,6 +141,11 @@ def cast(value: Any, dtype: Any) -> Tensor:
     return value.astype(dtype) if isinstance(value, Tensor) else as_tensor(np.asarray(value).astype(dtype))
 
 
+def floating(x: Tensor) -> Tensor:
+    """``x`` itself where it is float, else as float32: what torch computes functions of whole numbers in."""
+    return x if is_float(x.value.dtype) else x.astype(np.float32)
+
+
 def axis_of(dim: int, x: Tensor) -> int:
     """An axis as a number from 0 on."""
     return dim % max(x.ndim, 1)

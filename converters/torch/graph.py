@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from onnxdl.autodiff.custom import stop_gradient
 from onnxdl.converters.torch import views
-from onnxdl.converters.torch.aten import UNREAD, Operator, in_place_of, table
+from onnxdl.converters.torch.aten import UNREAD, Operator, entry_names, in_place_of, table
 from onnxdl.converters.torch.program import Body, Node, Program, Ref
 from onnxdl.errors import ConversionError, OnnxdlError, ShapeError
 from onnxdl.graph import op
@@ -38,17 +38,20 @@ class TorchGraph(Layer):
     one, as a list, or as a dict by name; returns its output, or a list of several.
 
     Args:
-        program: the program, with its arrays.
+        program: the program, with its arrays, exported for training where there is a choice.
         origin: the file or class that it came from, for error messages.
+        inference: the program outside of training; by default the same one.
     """
 
     scoped = False
     full_precision = True
 
-    def __init__(self, program: Program, origin: str, name: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, program: Program, origin: str, name: str | None = None, inference: Program | None = None, **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
-        self.program, self.origin = program, origin
+        self.program, self.origin, self.inference = program, origin, inference
         check(program, origin)
+        if inference is not None:
+            check(inference, origin)
         held: dict[str, Parameter] = {}
         kept = set(program.mutations) | _written_to(program)
         for state_name, array in program.arrays.items():
@@ -63,12 +66,11 @@ class TorchGraph(Layer):
             parameter.value = array
             held[state_name] = parameter
         held.update((alias, held[target]) for alias, target in program.aliases.items() if target in held)
-        self._states = {name: held[s] for name, s in {**program.parameters, **program.buffers}.items() if s in held}
-        self._constants = {
-            name: (s, program.arrays[s]) for name, s in {**program.constants, **program.buffers}.items() if name not in self._states
-        }
+        self._held = held
         for state_name in held:
-            program.arrays.pop(state_name, None)  # the Parameters have them now
+            for p in (program, inference):
+                if p is not None:
+                    p.arrays.pop(state_name, None)  # the Parameters have them now
 
     @property
     def state_names(self) -> dict[str, Parameter]:
@@ -85,19 +87,13 @@ class TorchGraph(Layer):
         return [(name, dtype, tuple(dims)) for name, (dtype, dims) in self.program.inputs.items()]
 
     def call(self, *inputs: Any, training: bool = False) -> Any:
-        program, trace = self.program, current_trace()
-        values: dict[str, Any] = {**program.fixed, **self._given(inputs)}
-        values.update((name, as_tensor(p)) for name, p in self._states.items())
-        for name, (state_name, array) in self._constants.items():
-            if trace is None:
-                values[name] = as_tensor(array)
-                continue
-            key = (id(self), state_name)
-            if key not in trace.root.variables:
-                small = array.size <= 64
-                trace.root.variables[key] = trace.constant(array) if small else trace.root.initializer(f"constants.{state_name}", array)
-            values[name] = trace.root.variables[key]
-        run = Run(values, training, self.origin)
+        program = self.program if training or self.inference is None else self.inference
+        values: dict[str, Any] = {**program.fixed, **dict(zip(program.inputs, self._given(inputs), strict=True))}
+        for name, state_name in {**program.parameters, **program.buffers, **program.constants}.items():
+            parameter = self._held.get(state_name)
+            values[name] = as_tensor(parameter) if parameter is not None else self._constant(state_name, program.arrays[state_name])
+        only = not training and self.inference is None
+        run = Run(values, training, self.origin, moving=training and self.trainable, in_training_only=only)
         run.body(program.body)
         if training and self.trainable:
             self._move(run, program)
@@ -107,15 +103,27 @@ class TorchGraph(Layer):
 
     def _move(self, run: Run, program: Program) -> None:
         """Buffers that the program has written to get their next values."""
-        for name, parameter in self._states.items():
-            if name not in program.buffers:
+        for name, state_name in program.buffers.items():
+            parameter = self._held.get(state_name)
+            if parameter is None:
                 continue
-            told = program.mutations.get(program.buffers[name])
+            told = program.mutations.get(state_name)
             following = run.value(told) if told is not None else run.values[name]
             if run.value(Ref(name)) is not following or name in run.written:
                 parameter.assign(following)
 
-    def _given(self, inputs: tuple[Any, ...]) -> dict[str, Tensor]:
+    def _constant(self, state_name: str, array: np.ndarray) -> Tensor:
+        """A tensor that is no state: in a trace one too, written once however often the layer is called."""
+        trace = current_trace()
+        if trace is None:
+            return as_tensor(array)
+        held, key = trace.root.variables, (id(self), state_name)
+        if key not in held:
+            small = array.size <= 64
+            held[key] = trace.root.constant(array) if small else trace.root.initializer(f"constants.{state_name}", array)
+        return held[key]
+
+    def _given(self, inputs: tuple[Any, ...]) -> list[Tensor]:
         wanted = self.program.inputs
         if len(inputs) == 1 and isinstance(inputs[0], dict):
             if set(inputs[0]) != set(wanted):
@@ -128,7 +136,7 @@ class TorchGraph(Layer):
         for (name, (dtype, _)), tensor in zip(wanted.items(), values, strict=True):
             if tensor.dtype != np.dtype(dtype):
                 raise ShapeError(f"the input {name!r} is {np.dtype(dtype)}, not {describe(tensor.value)}; convert it with .astype")
-        return dict(zip(wanted, values, strict=True))
+        return values
 
 
 def _as_output(value: Any) -> Tensor | None:
@@ -205,12 +213,17 @@ class Run:
 
     Args:
         values: the graph inputs by name.
-        training: whether dropout drops and batch statistics are used.
+        training: whether dropout drops.
         origin: the file or class, for error messages.
+        moving: whether batch statistics are used and running ones move.
+        in_training_only: whether a program exported for training is run outside of it.
     """
 
-    def __init__(self, values: dict[str, Any], training: bool, origin: str) -> None:
+    def __init__(
+        self, values: dict[str, Any], training: bool, origin: str, *, moving: bool = False, in_training_only: bool = False
+    ) -> None:
         self.values, self.training, self.origin = values, training, origin
+        self.moving, self.in_training_only = moving, in_training_only
         self.written: set[str] = set()
         self.node: Node | None = None
         self._views = views.Views()
@@ -277,6 +290,8 @@ class Run:
 
     def _bind(self, node: Node, results: Any) -> None:
         names = node.outputs
+        if not entry_names(names):
+            return
         if len(names) == 1 and isinstance(names[0], list):
             names = names[0]
         elif len(names) == 1 and not isinstance(results, list | tuple):
@@ -299,7 +314,7 @@ class Run:
         self._bind(node, self._inlined(inner, given[at + 1 :], gradient=node.op != _NO_GRADIENT or bool(given[0])))
 
     def _inlined(self, inner: Body, operands: Sequence[Any], *, gradient: bool) -> list[Any]:
-        run = Run(dict(zip(inner.inputs, [self.value(a) for a in operands], strict=True)), self.training, self.origin)
+        run = self._inside(dict(zip(inner.inputs, [self.value(a) for a in operands], strict=True)))
         run.body(inner)
         for name, operand in zip(inner.inputs, operands, strict=True):
             if name in run.written and isinstance(operand, Ref):
@@ -307,13 +322,16 @@ class Run:
         results = [run.value(a) for a in inner.outputs]
         return results if gradient else [stop_gradient(r) if isinstance(r, Tensor) else r for r in results]
 
+    def _inside(self, values: dict[str, Any]) -> Run:
+        return Run(values, self.training, self.origin, moving=self.moving, in_training_only=self.in_training_only)
+
     def _condition(self, given: Sequence[Any]) -> list[Any]:
         predicate, yes, no, operands = given[0], given[1], given[2], given[3]
         values = [self.value(a) for a in operands]
 
         def branch(inner: Body) -> Any:
             def written() -> list[Tensor]:
-                run = Run(dict(zip(inner.inputs, values, strict=True)), self.training, self.origin)
+                run = self._inside(dict(zip(inner.inputs, values, strict=True)))
                 run.body(inner)
                 return [op.Identity(t) for a in inner.outputs if (t := _as_output(run.value(a))) is not None]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from onnxdl.converters.torch.aten import axis_of, entry_names, reshaped, sizes_of, table
-from onnxdl.converters.torch.program import Node, Ref
+from onnxdl.converters.torch.aten import axis_of, entry_names, in_place_of, reshaped, sizes_of, table
+from onnxdl.converters.torch.program import Body, Node, Ref
 from onnxdl.errors import ConversionError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
@@ -19,8 +19,6 @@ _SAME_ELEMENTS = frozenset(
     f"aten.{n}"
     for n in (
         "view.default",
-        "reshape.default",
-        "flatten.using_ints",
         "unflatten.int",
         "squeeze.default",
         "squeeze.dim",
@@ -29,7 +27,6 @@ _SAME_ELEMENTS = frozenset(
         "alias.default",
         "detach.default",
         "view_as.default",
-        "reshape_as.default",
     )
 )
 _OTHERS = frozenset(
@@ -52,9 +49,32 @@ _OTHERS = frozenset(
         "diagonal.default",
         "movedim.int",
         "contiguous.default",
+        "reshape.default",
+        "reshape_as.default",
+        "flatten.using_ints",
     )
 )
 """Operators whose results share memory with their first argument."""
+
+
+def followable(body: Body) -> bool:
+    """Whether every write in place can be carried through the views that it is made to."""
+    bases: dict[str, tuple[str, str]] = {}
+    for node in body.nodes:
+        source = node.arguments.get("self") or next(iter(node.arguments.values()), None)
+        if any(isinstance(a, Body) and not followable(a) for a in node.arguments.values()):
+            return False
+        if not isinstance(source, Ref):
+            continue
+        in_place = node.op not in table() and in_place_of(node.op) is not None
+        name = source.name
+        while in_place and name in bases:
+            name, through = bases[name]
+            if through not in _SAME_ELEMENTS and through not in _INVERSES:
+                return False
+        if in_place or node.op in _SAME_ELEMENTS or node.op in _OTHERS:
+            bases.update((n, (source.name, "aten.alias.default" if in_place else node.op)) for n in entry_names(node.outputs))
+    return True
 
 
 class Views:

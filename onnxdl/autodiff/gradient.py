@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxdl.autodiff import registry
@@ -146,13 +147,17 @@ def _uses(node: ir.Node) -> Iterable[ir.Value]:
 
 
 def depending(nodes: Iterable[ir.Node], wrt: Iterable[ir.Value]) -> set[ir.Value]:
-    """The float values that change with ``wrt``."""
+    """The values that change with ``wrt``: floats, and the integers that quantized numbers are while they are only moved about."""
     live = set(wrt)
     for node in nodes:
         record = _record(node)
         inputs: Iterable[ir.Value] = record.inputs if record is not None else used_values(node)
-        if any(v in live for v in inputs):
-            live.update(v for v in node.outputs if not isinstance(v.type, ir.TensorType) or is_float(v.dtype))
+        if changing := [v for v in inputs if v in live]:
+            quantized = {v.dtype for v in changing if isinstance(v.type, ir.TensorType) and not is_float(v.dtype)}
+            kept = registry.is_straight_through(node.op_type, node.domain) or (quantized and node.op_type == "Cast")
+            for v in node.outputs:
+                if not isinstance(v.type, ir.TensorType) or is_float(v.dtype) or kept or v.dtype in quantized:
+                    live.add(v)
     return live
 
 
@@ -182,7 +187,7 @@ def _contributions(
         x = Tensor(value, trace)
         g = as_tensor(result, x)
         if g.value.dtype != value.dtype and isinstance(value.type, ir.TensorType):
-            g = g.astype(x.dtype)
+            g = g.astype(x.dtype if is_float(value.dtype) else np.float32)
         yield value, unbroadcast(g, x) if isinstance(value.type, ir.TensorType) else g
 
 
@@ -218,8 +223,8 @@ def _apply_rule(node: ir.Node, totals: Sequence[Tensor | None], reverse: Reverse
             raise GradientError(f"the type of {value.name!r} is not known; name it in the model's value_info{_at(giver)}")
     if entry is not None and entry.form == "node":
         return entry.rule(node, totals, reverse)  # type: ignore[no-any-return]
-    inputs = [None if v is None else Tensor(v, reverse.trace) for v in node.inputs]
-    outputs = [Tensor(v, reverse.trace) for v in node.outputs]
+    inputs = [None if v is None else _number(v, reverse) for v in node.inputs]
+    outputs = [_number(v, reverse) for v in node.outputs]
     if entry is None or entry.form == "lowering":
         return _through_definition(node, inputs, totals, reverse, entry)
     if entry.form == "multiple":
@@ -227,6 +232,16 @@ def _apply_rule(node: ir.Node, totals: Sequence[Tensor | None], reverse: Reverse
     if any(t is not None for t in totals[1:]):
         raise GradientError(f"{node.op_type} passes no gradient on from its output {len(totals) - 1}{_at(node)}")
     return _paired(node, node.inputs, entry.rule(totals[0], outputs[0], *inputs, **attributes_of(node)))
+
+
+def _number(value: ir.Value, reverse: Reverse) -> Tensor:
+    """A value as a rule sees it: the integers that quantized numbers are, as the real numbers that they stand for."""
+    t, producer = Tensor(value, reverse.trace), value.producer()
+    if value in reverse.live and isinstance(value.type, ir.TensorType) and not is_float(value.dtype):
+        return op.Cast(t, to=np.float32)
+    if producer is not None and producer.op_type == "DequantizeLinear" and producer.inputs[0].dtype == ir.DataType.INT8:  # type: ignore[union-attr]
+        return op.Max(t)  # ONNX Runtime 1.31 moves an int8 DequantizeLinear past what only moves its numbers, and then refuses the result
+    return t
 
 
 def _through_definition(
@@ -245,7 +260,8 @@ def _through_definition(
             )
         outputs = body
     reached = [(o, t) for o, t in zip(outputs, totals, strict=False) if t is not None]
-    wrt = {x.value: x for x in inputs if x is not None and is_float(x.value.dtype)}  # once each, however often it is an input
+    pairs = zip(node.inputs, inputs, strict=True)
+    wrt = {v: x for v, x in pairs if x is not None and is_float(x.value.dtype)}  # once each, however often it is an input
     return zip(wrt, reverse.gradients([o for o, _ in reached], [t for _, t in reached], list(wrt.values())), strict=True)
 
 

@@ -35,6 +35,7 @@ class VJP(NamedTuple):
 
 _rules: dict[tuple[str, str], VJP] = {}
 _no_gradient: set[tuple[str, str]] = set()
+_straight_through: set[tuple[str, str]] = set()
 
 
 def vjp(*op_types: str, domain: str = "", multiple: bool = False) -> Callable[[Rule], Rule]:
@@ -67,6 +68,17 @@ def no_gradient(*op_types: str, domain: str = "") -> None:
     for op_type in op_types:
         _claim(op_type, domain)
         _no_gradient.add((domain, op_type))
+
+
+def straight_through(*op_types: str, domain: str = "") -> None:
+    """Declares operators whose integer outputs stand for real numbers, so that gradients go through their rounding."""
+    _straight_through.update((domain, op_type) for op_type in op_types)
+
+
+def is_straight_through(op_type: str, domain: str = "") -> bool:
+    """Whether the operator's integer outputs carry gradients."""
+    _load()
+    return (domain, op_type) in _straight_through
 
 
 def _claim(op_type: str, domain: str) -> None:

@@ -16,8 +16,8 @@ from onnxdl.cli.verb import verb
 def command(source: str, format_: str, output: Path, quiet: bool) -> None:
     """Write SOURCE, a run folder, a model.onnx or a SPEC, in another form.
 
-    onnx: the inference graph with its weights. train-step: a folder of train_step.onnx, init.onnx and predict.onnx, which
-    any ONNX Runtime trains with.
+    onnx: the inference graph with its weights. train-step: a folder of train_step.onnx, init.onnx, evaluate.onnx and
+    predict.onnx, which any ONNX Runtime trains with.
     """
     from onnxdl.cli.spec import resolve
     from onnxdl.train.export import export_file
@@ -28,6 +28,12 @@ def command(source: str, format_: str, output: Path, quiet: bool) -> None:
     if path.suffix == ".onnx":
         export_file(path, output, format_)
     else:
-        resolve(source).build().export(output, format_)
+        spec = resolve(source)
+        model = spec.build()
+        if format_ == "train-step" and not model.target_specs:
+            (x, y), _ = spec.data(None)
+            model.ensure_built(x)
+            model.ensure_targets(y)
+        model.export(output, format_)
     if not quiet:
         click.echo(str(output))

@@ -8,15 +8,18 @@ import click
 
 VERBS = {
     "build": "Write a model as .onnx, untrained.",
+    "check": "Validate a train-step folder or a model with training information.",
     "convert": "A file of one framework as a file of another.",
     "evaluate": "Loss and metrics of a model on data.",
     "export": "Write a run or model in another form.",
     "finetune": "Train somebody's model on data of yours, with a new head.",
+    "extract": "Write the train step inside a model.onnx as a folder.",
     "grad": "Write a model that also computes gradients.",
     "info": "Versions, providers, and what would fall back to the CPU.",
     "predict": "The outputs of a model for data.",
     "show": "Layers, shapes, parameters, cost; draws the graph.",
     "train": "Train a gallery system, a .py file of yours, or any .onnx.",
+    "visualize": "Draw what a convolutional network sees in images.",
 }
 
 

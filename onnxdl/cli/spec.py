@@ -104,7 +104,7 @@ def gallery() -> list[str]:
     """The names of all gallery systems."""
     import onnxdl.models
 
-    return sorted(m.name for m in pkgutil.iter_modules(onnxdl.models.__path__))
+    return sorted(m.name for m in pkgutil.iter_modules(onnxdl.models.__path__) if not m.name.startswith("_"))
 
 
 def _from_gallery(name: str) -> ModuleType:

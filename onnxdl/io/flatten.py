@@ -10,10 +10,13 @@ import onnx.numpy_helper
 import onnx_ir as ir
 
 from onnxdl.errors import FormatError
+from onnxdl.graph.files import copied_without
 from onnxdl.io.names import all_nodes, rename, symbols, used_names, value_names
 
 NEXT = "next/"
 PREFIX = "training/"
+PROTOCOL_KEYS = ("onnxdl.protocol", "onnxdl.state", "onnxdl.inputs", "onnxdl.targets")
+"""What the metadata of a model with training information repeats of the train step's."""
 
 
 def extract(model: onnx.ModelProto) -> tuple[ir.Model, ir.Model]:
@@ -32,6 +35,13 @@ def state_of(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     """The present values of all State entries."""
     tensors = _initializers(model)
     return {plain(b.key): onnx.numpy_helper.to_array(_found(tensors, b.key)) for b in training_of(model).update_binding}
+
+
+def without_training(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The inference model alone, without what its metadata says of training."""
+    alone = copied_without(model, "training_info", "metadata_props")
+    alone.metadata_props.extend(p for p in model.metadata_props if p.key not in PROTOCOL_KEYS)
+    return alone
 
 
 def training_of(model: onnx.ModelProto) -> onnx.TrainingInfoProto:

@@ -25,11 +25,11 @@ import onnx_ir as ir
 from onnxdl import runtime
 from onnxdl.errors import FormatError
 from onnxdl.graph.imports import one_line
-from onnxdl.io.flatten import NEXT, PREFIX, extract, plain, state_of
+from onnxdl.io.flatten import NEXT, PREFIX, extract, plain, state_of, without_training
 from onnxdl.io.names import all_nodes, rename, symbols, value_names
 from onnxdl.io.validation import check
 
-__all__ = ["check", "embed", "extract", "plain", "state_of"]
+__all__ = ["check", "embed", "extract", "plain", "state_of", "without_training"]
 
 
 def embed(inference: ir.Model, step: ir.Model, init: ir.Model, state: Mapping[str, np.ndarray] | None = None) -> onnx.ModelProto:

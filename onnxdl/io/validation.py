@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import onnx
 import onnx.checker
@@ -24,20 +25,25 @@ def check(model: onnx.ModelProto) -> None:
     """
     training = training_of(model)
     metadata = {p.key: p.value for p in (*model.metadata_props, *training.algorithm.metadata_props)}
-    protocol = metadata.get("onnxdl.protocol", PROTOCOL)
-    if protocol != PROTOCOL:
-        raise FormatError(f"the training information follows protocol {protocol!r}, but this version knows {PROTOCOL!r}; upgrade onnxdl")
+    check_protocol("training information", metadata)
     _check_names(model, training)
     _check_bindings(model, training)
     step, init = flat_protos(model)
     for kind, flat in (("train step", step), ("initialization", init)):
-        _check_operators(kind, flat)
-        _check_standard(kind, flat)
+        check_operators(kind, flat)
+        check_standard(kind, flat)
     updated = {plain(b.key) for b in training.update_binding}
     for name in filter(None, metadata.get("onnxdl.state", "").split("\n")):
         if name not in updated:
             raise FormatError(f"the State entry {name!r} is listed in the metadata, but the training information does not update it")
-    _check_next_values(step)
+    check_next_values(step)
+
+
+def check_protocol(what: str, metadata: Mapping[str, str]) -> None:
+    """Raises FormatError where a file follows a protocol of another version; one that names none is taken at its word."""
+    protocol = metadata.get("onnxdl.protocol", PROTOCOL)
+    if protocol != PROTOCOL:
+        raise FormatError(f"the {what} follows protocol {protocol!r}, but this version knows {PROTOCOL!r}; upgrade onnxdl")
 
 
 def _check_names(model: onnx.ModelProto, training: onnx.TrainingInfoProto) -> None:
@@ -67,13 +73,17 @@ def _check_bindings(model: onnx.ModelProto, training: onnx.TrainingInfoProto) ->
         raise FormatError("the training information updates nothing: update_binding is empty")
 
 
-def _check_operators(kind: str, model: onnx.ModelProto) -> None:
+def check_operators(kind: str, model: onnx.ModelProto) -> None:
+    """Raises FormatError where a program holds an operator that is not the standard's, or a function that a host may not inline."""
+    if model.functions:
+        raise FormatError(f"the {kind} holds the model-local function {model.functions[0].name!r}; only ai.onnx operators run everywhere")
     for node in all_nodes(model.graph):
         if node.domain not in ("", "ai.onnx"):
             raise FormatError(f"the {kind} holds {node.domain}.{node.op_type} (node {node.name!r}); only ai.onnx operators run everywhere")
 
 
-def _check_standard(kind: str, model: onnx.ModelProto) -> None:
+def check_standard(kind: str, model: onnx.ModelProto) -> None:
+    """Raises FormatError where onnx's own checker or its shape inference refuses a program."""
     light, _ = weights_aside(model)
     try:
         onnx.checker.check_model(light, full_check=True)
@@ -81,7 +91,8 @@ def _check_standard(kind: str, model: onnx.ModelProto) -> None:
         raise FormatError(f"the {kind} breaks the ONNX standard: {one_line(error)}") from None
 
 
-def _check_next_values(step: onnx.ModelProto) -> None:
+def check_next_values(step: onnx.ModelProto) -> None:
+    """Raises FormatError unless each ``next/X`` has the type and shape of X and something else is given too: a loss."""
     light, _ = weights_aside(step)
     inferred = onnx.shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
     outputs = {v.name: v.type.tensor_type for v in inferred.graph.output}
@@ -98,9 +109,10 @@ def _check_same(name: str, old: onnx.TypeProto.Tensor, new: onnx.TypeProto.Tenso
     before, after = [d.dim_value for d in old.shape.dim], [d.dim_value if d.HasField("dim_value") else None for d in new.shape.dim]
     same_rank = not new.HasField("shape") or len(before) == len(after)
     if old.elem_type != new.elem_type or not same_rank or any(a not in (None, b) for b, a in zip(before, after, strict=False)):
-        raise FormatError(f"{name!r} has another type or shape than its entry: {_spell(new)} after {_spell(old)}")
+        raise FormatError(f"{name!r} has another type or shape than its entry: {spelled(new)} after {spelled(old)}")
 
 
-def _spell(kind: onnx.TypeProto.Tensor) -> str:
+def spelled(kind: onnx.TypeProto.Tensor) -> str:
+    """A tensor's type and shape as text."""
     dims = ", ".join(str(d.dim_value) if d.HasField("dim_value") else d.dim_param or "?" for d in kind.shape.dim)
     return f"{onnx.TensorProto.DataType.Name(kind.elem_type).lower()}[{dims}]"

@@ -41,6 +41,7 @@ class MultiOptimizer(Optimizer):
         for i, optimizer in enumerate(self.optimizers):
             own = {name.removeprefix(_prefix(i)): cell for name, cell in cells.items() if name.startswith(_prefix(i))}
             optimizer.follow({**own, "step": cells["step"]} if own else {})
+        self._cells = {"step": cells["step"]} if cells else {}
 
     @property
     def learning_rate(self) -> float | Schedule:

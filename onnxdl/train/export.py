@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxdl.config import as_text
-from onnxdl.errors import FormatError, GraphError
+from onnxdl.errors import FormatError, GraphError, TrainingError
 from onnxdl.io import onnx_file, training_info
 from onnxdl.nn.imported import Imported
 from onnxdl.train import settings
@@ -28,6 +28,9 @@ def save_model(model: Model, path: Path_) -> None:
     """Inference graph and weights, with ``training_info`` where the model can be trained."""
     model.ensure_built()
     predict = inference_of(model)
+    for name, parameter in model.named_parameters():
+        if name not in predict.graph.initializers:  # of use in training only, but part of the model
+            predict.graph.register_initializer(ir.Value(name=name, const_value=ir.tensor(parameter.value, name=name)))
     with suppress(GraphError):  # a model with code of the user's in it is its graph alone
         predict.metadata_props[MODEL] = as_text(model)
     if not (model.is_compiled and model.target_specs):
@@ -35,7 +38,7 @@ def save_model(model: Model, path: Path_) -> None:
         return
     predict.metadata_props[settings.KEY] = settings.settings_of(model)
     program = model.train_step().program.clone()
-    onnx_file.write(training_info.embed(predict, program, initialization(model), model.state), path)
+    onnx_file.write(training_info.embed(predict, program, initialization(model, program), model.state), path)
 
 
 def export_file(path: Path_, target: Path_, format: str) -> None:
@@ -45,13 +48,20 @@ def export_file(path: Path_, target: Path_, format: str) -> None:
     proto = read_proto(path)
     if format == "train-step":
         step, init = training_info.extract(proto)
-        predict = ir.from_proto(proto)
-        _write_programs(Path(target), step, init, predict)
+        evaluate = _evaluation_in(path) if any(p.key == settings.KEY for p in proto.metadata_props) else None
+        _write_programs(Path(target), step, init, ir.from_proto(training_info.without_training(proto)), evaluate)
         return
     if format != "onnx":
         raise FormatError(f"a file is exported as onnx or train-step, not {format!r}")
-    del proto.training_info[:]
-    onnx_file.write(proto, target)
+    onnx_file.write(training_info.without_training(proto), target)
+
+
+def _evaluation_in(path: Path_) -> ir.Model | None:
+    """The evaluation step of a saved model; None where only the user's own code could make its loss again."""
+    from onnxdl.train.load import load_onnx
+
+    model = load_onnx(path)
+    return steps.evaluation_step(model.recipe) if model.is_compiled else None
 
 
 def export_model(model: Model, path: Path_, format: str) -> None:
@@ -67,20 +77,27 @@ def _export_onnx(model: Model, path: Path_) -> None:
 
 
 def _export_train_step(model: Model, path: Path_) -> None:
-    _write_programs(Path(path), model.train_step().program.clone(), initialization(model), inference_of(model))
+    if not model.target_specs:
+        raise TrainingError("the model does not know its targets yet: call fit first, or train_on_batch with data")
+    step = model.stored_step.clone() if model.stored_step is not None else steps.train_step(model.recipe)
+    _write_programs(Path(path), step, initialization(model, step), inference_of(model), steps.evaluation_step(model.recipe))
 
 
-def _write_programs(folder: Path, step: ir.Model, init: ir.Model, predict: ir.Model) -> None:
+def _write_programs(folder: Path, step: ir.Model, init: ir.Model, predict: ir.Model, evaluate: ir.Model | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     onnx_file.write(step, folder / "train_step.onnx")
     onnx_file.write(init, folder / "init.onnx")
     onnx_file.write(predict, folder / "predict.onnx")
+    if evaluate is not None:
+        onnx_file.write(evaluate, folder / "evaluate.onnx")
+    else:
+        (folder / "evaluate.onnx").unlink(missing_ok=True)  # of an earlier export into this folder
 
 
-def initialization(model: Model) -> ir.Model:
-    """The program that makes the first State of the model's train step."""
+def initialization(model: Model, step: ir.Model) -> ir.Model:
+    """The program that makes the first State of a train step."""
     recipe = model.recipe
-    inputs = {v.name for v in model.train_step().program.graph.inputs}
+    inputs = {v.name for v in step.graph.inputs}
     others = {n: a for n, a in steps.extra_state(recipe).items() if n in inputs}
     parameters = {n: p for n, p in model.named_parameters() if n in inputs}
     return steps.initialization(parameters, others)

@@ -53,7 +53,7 @@ def residual(depth: int, segments: int, mark: Callable[[Any], Any]) -> ox.Model:
 
 
 def _head() -> list[nn.Layer]:
-    return [nn.GlobalAveragePooling2D(), nn.Dense(10, activation="softmax")]
+    return [nn.AveragePooling2D(8), nn.Flatten(), nn.Dense(10, activation="softmax")]
 
 
 NETS = {"convolutions": convolutions, "residual": residual}

@@ -20,6 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import onnxdl as ox
+from onnxdl import nn
 from onnxdl.cli.info import troubles
 from onnxdl.cli.main import VERBS, main
 
@@ -268,3 +269,31 @@ def test_info_names_versions_and_providers() -> None:
 def test_info_tells_of_two_runtimes_in_one_place() -> None:
     assert "pip uninstall" in troubles({"onnxruntime": "1", "onnxruntime-gpu": "1"}, cuda=True)[0]
     assert not troubles({"onnxruntime": "1"}, cuda=False)
+
+
+def test_finetune_puts_a_new_head_on_a_file(tmp_path: Path) -> None:
+    model = ox.Sequential([ox.Input((4,)), nn.Dense(6, activation="tanh"), nn.Dense(2)])
+    model.export(tmp_path / "net.onnx")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100, 4)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=x, y=(x[:, 0] > 0).astype(np.int64) + (x[:, 1] > 0))
+    out = tmp_path / "tuned.onnx"
+    options = ["--data", str(tmp_path / "data.npz"), "--head", "3", "--epochs", "2", "-o", str(out)]
+    assert "held out  loss" in works("finetune", str(tmp_path / "net.onnx"), *options)
+    assert ox.load(out).predict(x, verbose=0).shape == (100, 3)
+
+
+def test_visualize_lists_layers_and_draws(tmp_path: Path) -> None:
+    model = ox.Sequential([ox.Input((1, 8, 8)), nn.Conv2D(3, 3, activation="relu", name="edges"), nn.Flatten(), nn.Dense(2)])
+    model.export(tmp_path / "net.onnx")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(2, 1, 8, 8)).astype(np.float32))
+    listed = works("visualize", str(tmp_path / "net.onnx")).split()
+    options = ["--layer", listed[0], "--image", str(tmp_path / "x.npy"), "--export", str(tmp_path / "seen.onnx")]
+    works("visualize", str(tmp_path / "net.onnx"), *options, "-o", str(tmp_path / "seen.png"))
+    assert (tmp_path / "seen.png").stat().st_size > 1000
+    assert [v.name for v in onnx.load(tmp_path / "seen.onnx").graph.input][1:] == ["channel"]
+
+
+def test_convert_writes_what_the_suffix_says(tmp_path: Path) -> None:
+    ox.Sequential([ox.Input((4,)), nn.Dense(2)]).save(tmp_path / "a.onnx")
+    assert works("convert", str(tmp_path / "a.onnx"), str(tmp_path / "b.onnx")).endswith("2 weights, 10 parameters\n")

@@ -11,14 +11,13 @@ import onnxruntime as ort
 import pytest
 
 import onnxdl as ox
-from onnxdl import nn, optim
+from onnxdl import attribution, nn, optim
 from onnxdl.cli.spec import gallery
 from onnxdl.models import (
     autoencoder,
     convnet,
     custom_layer,
     dcgan,
-    deconvnet,
     digits,
     embedding,
     filters,
@@ -186,22 +185,17 @@ def test_the_table_of_vgg16() -> None:
 
 
 def test_a_deconvnet_puts_the_filter_where_it_was_excited() -> None:
-    (x, y), _ = convnet.data()
+    (x, _), _ = convnet.data()
     model = convnet.build()
-    convolutions = [layer for layer in model.layers if isinstance(layer, nn.Conv2D)]
-    features = deconvnet.up_to(model, convolutions[0])
-    maps, back = features.predict(x[:3]), deconvnet.projections(features, x[:3], 7, {"Relu": deconvnet.deconvnet})
-    kernel = model.state["conv2d.kernel"][7, 0]
+    first = next(layer for layer in model.layers if isinstance(layer, nn.Conv2D))
+    maps = attribution.taps(model, str(first.name)).predict(x[:3])[0]
+    back = attribution.deconvnet(model, str(first.name)).predict([x[:3], np.full(3, 7)])
+    kernel = model.state[f"{first.name}.kernel"][7, 0]
     for image, projected in zip(maps[:, 7], back[:, 0], strict=True):
         row, column = np.unravel_index(image.argmax(), image.shape)
         expected = np.zeros((36, 36), np.float32)
         expected[row : row + 5, column : column + 5] = image.max() * kernel
         np.testing.assert_allclose(projected, expected[2:-2, 2:-2], rtol=1e-4, atol=1e-5)
-    assert all((deconvnet.projections(features, x[:3], 7, rules) == back).all() for rules in ({}, {"Relu": deconvnet.guided}))  # one layer
-    three = [deconvnet.of_class(model, x[:3], y[:3], rules) for rules in ({}, {"Relu": deconvnet.guided}, {"Relu": deconvnet.deconvnet})]
-    assert all(np.abs(a - b).max() > 0 for a, b in ((three[0], three[1]), (three[1], three[2])))
-    assert deconvnet.grad_cam(model, x[:3], y[:3], convolutions[-1]).shape == (3, 7, 7)
-    assert deconvnet.occlusion(model, x[:3], y[:3]).shape == (3, 7, 7)
 
 
 @pytest.mark.slow

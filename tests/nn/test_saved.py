@@ -73,3 +73,33 @@ def test_a_saved_layer_is_loaded_as_it_was(number: int, tmp_path: Path) -> None:
     again.ensure_built()
     for a, b in zip(predictions(again, data), before, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_training_of_layers_is_exported(tmp_path: Path) -> None:
+    """Plain ONNX Runtime makes a State and a step of it, from the exported files alone.
+
+    One group stands for all: the program is the one that ``test_layers.test_export_and_one_step`` runs for each layer.
+    """
+    model, data = group(5, trained=True)
+    for parameter in model.weights:
+        parameter.value = np.full(parameter.shape, 0.1)
+    model.compile("sgd", "mse", device="cpu")
+    target = np.ones((1, 1), np.float32)
+    model.ensure_built()
+    model.ensure_targets(target)
+    model.export(tmp_path, format="train-step")
+    state = run(tmp_path / "init.onnx", {"seed": np.array(3, np.int64)})
+    after = run(tmp_path / "train_step.onnx", {**state, **model.batch(data), "target": target})
+    assert all(np.isfinite(a).all() for a in after.values())
+    assert set(state) == {name.removeprefix("next/") for name in after if name.startswith("next/")}
+    changed = {name for name, array in state.items() if not np.array_equal(after[f"next/{name}"], array)}
+    assert changed >= {"step", *(name for name, p in model.named_parameters() if p.trainable and name.startswith("tail"))}
+
+
+def run(path: Path, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # quick to begin
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs()]
+    return dict(zip(names, session.run(names, {i.name: feeds[i.name] for i in session.get_inputs()}), strict=True))

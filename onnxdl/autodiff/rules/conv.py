@@ -120,8 +120,8 @@ def weight_gradient(g: Tensor, x: Tensor, window: Window, group: int) -> Tensor:
     """
     channels, out_channels = _channels(x), _channels(g)
     unit = set(window.strides) == {1} and set(window.dilations) == {1}
-    if group == 1 and unit and _by_winograd_is_best(g, x, window):
-        return winograd.weight_gradient(g, x, window.pads)
+    if group == 1 and unit and (form := _winograd_form(g, x, window)) is not None:
+        return winograd.weight_gradient(g, x, window.pads, form)
     if group > 1:
         if channels == group == out_channels:
             return _by_taps(g, x, window)
@@ -141,18 +141,13 @@ def weight_gradient(g: Tensor, x: Tensor, window: Window, group: int) -> Tensor:
     return _by_gather(g, x, window, channels, out_channels)
 
 
-def _by_winograd_is_best(g: Tensor, x: Tensor, window: Window) -> bool:
-    """Whether the forward pass on the CPU will be Winograd's (see ``graph.passes.convolutions``), whose transform of x serves here too."""
-    trace, sizes = current_trace(), (*_static_sizes(g), *_static_sizes(x))
-    if trace is None or trace.target.device != "cpu" or trace.target.exact or window.kernel != (3, 3) or None in sizes:
-        return False
-    channels, filters, out = _channels(x), _channels(g), spatial(g)
-    return x.dtype == np.float32 and winograd.is_worth_it(channels or 0, filters or 0, [d or 0 for d in out])
-
-
-def _static_sizes(x: Tensor) -> tuple[int | None, ...]:
-    """Channels and spatial sizes, None where they are not known."""
-    return (_channels(x), *spatial(x))
+def _winograd_form(g: Tensor, x: Tensor, window: Window) -> winograd.Form | None:
+    """How the forward pass will be written on the CPU (see ``graph.passes.convolutions``): its transform of x then serves here too."""
+    trace, sizes = current_trace(), [_channels(x), *spatial(x), _channels(g), *spatial(g)]
+    if trace is None or trace.target.device != "cpu" or window.kernel != (3, 3) or x.dtype != np.float32:
+        return None
+    channels, _, _, filters, *space = (d or 0 for d in sizes)
+    return None if 0 in sizes or None in sizes else winograd.best_form(channels, filters, space, trace.target.exact)
 
 
 def _flat(x: Tensor, *lead: int) -> Tensor:

@@ -8,6 +8,5 @@ no_gradient("IsNaN", "IsInf", "Shape", "Size", "NonZero", "ArgMax", "ArgMin", "N
 no_gradient("Sign", "Ceil", "Floor", "Round", "Hardmax")
 no_gradient("Constant", "ConstantOfShape", "EyeLike", "BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix")
 no_gradient("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
-no_gradient("QuantizeLinear", "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul")
 no_gradient("StringConcat", "StringNormalizer", "StringSplit", "RegexFullMatch", "TfIdfVectorizer", "ImageDecoder")
 no_gradient("SequenceEmpty", "SequenceLength", "OptionalHasElement")

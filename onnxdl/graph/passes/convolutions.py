@@ -29,10 +29,14 @@ def use_winograd(trace: Trace) -> None:
         pads = _pads(node)
         if pads is None or node.outputs[0].is_graph_output():
             continue
+        sizes = [d for v in (node.inputs[0], node.outputs[0]) for d in (dims(v) or ())[1:] if v is not None and isinstance(d, int)]
+        form = winograd.best_form(sizes[0], sizes[3], sizes[4:], trace.target.exact)
+        if form is None:
+            continue
         x, w, *bias = (None if v is None else Tensor(v, trace) for v in node.inputs)
         assert x is not None and w is not None  # Conv has both
         with outermost_scope(node.name or node.op_type):
-            y = winograd.convolution(x, w, pads, transposed=node.op_type == "ConvTranspose")
+            y = winograd.convolution(x, w, pads, form, transposed=node.op_type == "ConvTranspose")
             if bias and bias[0] is not None:
                 y = y + op.Reshape(bias[0], np.array([-1, 1, 1], np.int64))
         convenience.replace_all_uses_with(node.outputs[0], y.value)
@@ -55,7 +59,7 @@ def _pads(node: ir.Node) -> list[int] | None:
     plain = set(get("strides", (1,))) == {1} and set(get("dilations", (1,))) == {1} and node.attributes.get_int("group", 1) == 1
     if not plain or node.attributes.get_string("auto_pad", "NOTSET") != "NOTSET" or any(get("output_padding", ())):
         return None
-    if "output_shape" in node.attributes or not winograd.is_worth_it(x[1], y[1], y[2:]):  # type: ignore[arg-type]
+    if "output_shape" in node.attributes:
         return None
     pads = list(get("pads", (0, 0, 0, 0)))
     return pads if node.op_type == "Conv" else [2 - p for p in pads] if max(pads) <= 2 else None

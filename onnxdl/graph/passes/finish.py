@@ -35,7 +35,7 @@ def finish(trace: Trace, outputs: Mapping[str, Tensor], metadata: Mapping[str, s
             raise GraphError(f"output {name!r} does not belong to the graph that is being finished")
         graph.outputs.append(_named(trace, tensor, name))
     _drop_unused(graph)
-    if trace.target.device == "cpu" and not trace.target.exact:
+    if trace.target.device == "cpu":
         use_winograd(trace)
     _make_way(trace, set(outputs))
     model = ir.Model(graph, ir_version=IR_VERSION if trace.opset <= 21 else 11, producer_name="onnxdl", metadata_props=dict(metadata))

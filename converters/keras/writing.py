@@ -1,0 +1,220 @@
+"""A Model as a Keras file: a .keras archive, a Keras .h5 file, or .weights.h5.
+
+A model that came from a file of the same kind goes back with its own configuration and the present weights; any other gets a
+configuration written from its layers.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import json
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxdl.converters.keras.compiling import compile_config
+from onnxdl.converters.keras.describing import model_config, named
+from onnxdl.converters.keras.layers import flat_weights, is_layer_of_keras, own_weights, places, to_keras
+from onnxdl.converters.keras.optimizer import to_variables
+from onnxdl.converters.keras.ordering import ordered_layers
+from onnxdl.converters.keras.origin import origin_of
+from onnxdl.errors import ConversionError
+from onnxdl.io.atomic import replacing
+from onnxdl.nn.layer import Layer
+from onnxdl.nn.parameter import Parameter
+from onnxdl.train.model import Model
+
+VERSION = "3.15.1"
+"""The version of Keras whose format is written."""
+_ATTRIBUTE_LIMIT = 64512
+"""How many bytes Keras puts into one attribute of HDF5 at most."""
+SUFFIXES = (".keras", ".weights.h5", ".h5", ".hdf5")
+
+
+def write_file(model: Model, path: Path) -> None:
+    """Writes a Keras file; its suffix says which: ``.keras``, ``.h5`` or ``.hdf5`` whole models, ``.weights.h5`` weights alone.
+
+    Raises:
+        ConversionError: the model holds what Keras has no equal of; all such layers are named.
+        FormatError: the file cannot be written.
+    """
+    model.ensure_built()
+    name = path.name.lower()
+    if name.endswith(".weights.h5"):
+        with replacing(path) as temporary, _h5(temporary) as h5:
+            _write_by_path(h5, model)
+    elif name.endswith((".h5", ".hdf5")):
+        config, training, state = _whole(model, modern=False)
+        with replacing(path) as temporary, _h5(temporary) as h5:
+            _write_h5(h5, model, config, training, state)
+    else:
+        config, training, state = _whole(model, modern=True)
+        with replacing(path) as temporary:
+            _write_archive(temporary, model, {**config, "compile_config": training}, state)
+
+
+def _whole(model: Model, *, modern: bool) -> tuple[dict[str, Any], dict[str, Any] | None, list[tuple[str, np.ndarray]]]:
+    """The model's configuration, how it is trained, and its optimizer's state."""
+    config = _original(model, modern)
+    if config is None:
+        config = model_config(model)
+        config = config if modern else _legacy(config)
+    if not model.is_compiled:
+        return config, None, []
+    try:
+        return config, compile_config(model), to_variables(model)
+    except ConversionError as error:
+        warnings.warn(f"the model is written without its training: {error}", stacklevel=2)
+        return config, None, []
+
+
+def _h5(path: Path) -> Any:
+    try:
+        import h5py
+    except ModuleNotFoundError as error:
+        raise ConversionError("writing Keras files needs h5py: pip install onnxdl[keras]") from error
+    return h5py.File(path, "w")
+
+
+# ---- configuration ----------------------------------------------------------------------------------------------------
+
+
+def _original(model: Model, modern: bool) -> dict[str, Any] | None:
+    """The configuration that the model came with, if it came from a file of this kind and has the same layers still."""
+    origin = origin_of(model)
+    if origin is None or origin.modern != modern:
+        return None
+    config = copy.deepcopy(origin.config)
+    inner = config.get("config")
+    listed = inner.get("layers") if isinstance(inner, dict) else inner
+    if isinstance(listed, list) and model._layers is not None:
+        stored = [_name_in(each) for each in listed if each.get("class_name") != "InputLayer"]
+        if stored != [layer.name for layer in ordered_layers(model)]:
+            return None
+    _note_trainable(config, model)
+    return config
+
+
+def _name_in(config: dict[str, Any]) -> Any:
+    inner = config.get("config")
+    return config.get("name") or (inner.get("name") if isinstance(inner, dict) else None)
+
+
+def _note_trainable(config: dict[str, Any], layer: Layer) -> None:
+    """Freezes and frees in a configuration what was frozen and freed since it was read."""
+    inner = config.get("config")
+    if isinstance(inner, dict) and "trainable" in inner:
+        inner["trainable"] = layer._trainable
+    listed = inner.get("layers") if isinstance(inner, dict) else inner
+    if isinstance(layer, Model) and layer._layers is not None and isinstance(listed, list):
+        by_name = {each.name: each for each in layer._layers}
+        for each in listed:
+            if _name_in(each) in by_name:
+                _note_trainable(each, by_name[_name_in(each)])
+
+
+def _legacy(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration as Keras 3 writes it into .h5 files: layers of models without ``module`` and ``registered_name``.
+
+    Bare operations keep theirs: without, Keras takes ``Multiply`` for the layer of that name.
+    """
+    if str(config["module"]).startswith("keras.src.ops."):
+        return config
+    name = config["registered_name"] if config["module"] is None else config["class_name"]
+    inner = config["config"]
+    if "layers" in inner:
+        inner = {**inner, "layers": [_legacy(each) for each in inner["layers"]]}
+    rest = {k: v for k, v in config.items() if k not in ("module", "registered_name", "class_name", "config")}
+    return {"class_name": name, "config": inner, **rest}
+
+
+# ---- weights ----------------------------------------------------------------------------------------------------------
+
+
+def _value(owner: Layer, weight: Parameter | None) -> np.ndarray:
+    return np.zeros((), np.int32) if weight is None else to_keras(owner, weight, weight.value)
+
+
+def _write_by_path(h5: Any, model: Model, state: list[tuple[str, np.ndarray]] | None = None) -> None:
+    """Keras 3's layout: ``layers/dense_1/vars/0``, each layer once."""
+    for path, layer in places(model):
+        own = own_weights(layer)
+        if not own and not is_layer_of_keras(layer):
+            continue
+        group = h5.require_group(f"{path}/vars" if path else "vars")
+        group.attrs["name"] = named(layer)
+        for i, (owner, weight) in enumerate(own):
+            group[str(i)] = _value(owner, weight)
+    if state:
+        group = h5.require_group("optimizer/vars")
+        for i, (_, array) in enumerate(state):
+            group[str(i)] = array
+
+
+def _write_archive(path: Path, model: Model, config: dict[str, Any], state: list[tuple[str, np.ndarray]]) -> None:
+    saved = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
+    with replacing(path.with_name(f"{path.name}.weights")) as weights:
+        with _h5(weights) as h5:
+            _write_by_path(h5, model, state)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("metadata.json", json.dumps({"keras_version": VERSION, "date_saved": saved}))
+            archive.writestr("config.json", json.dumps(config))
+            archive.write(weights, "model.weights.h5")
+
+
+def _write_h5(
+    h5: Any, model: Model, config: dict[str, Any], training: dict[str, Any] | None, state: list[tuple[str, np.ndarray]]
+) -> None:
+    """Keras's .h5 layout: weights under their layers' names."""
+    origin = origin_of(model)
+    version = origin.version if origin is not None and not origin.modern and origin.version else VERSION
+    h5.attrs["backend"], h5.attrs["keras_version"] = "jax", version
+    h5.attrs["model_config"] = json.dumps(config).encode()
+    if training is not None:
+        optimizer = training.pop("optimizer")
+        settings = {**training, "optimizer_config": {k: optimizer[k] for k in ("class_name", "config")}}
+        h5.attrs["training_config"] = json.dumps(settings).encode()
+    root = h5.create_group("model_weights")
+    root.attrs["backend"], root.attrs["keras_version"] = "jax", version
+    layers = [each for each in _top_layers(model) if is_layer_of_keras(each)]
+    _set_names(root, "layer_names", [named(layer) for layer in layers])
+    for layer in layers:
+        _write_group(root.create_group(named(layer)), list(_named_weights(layer)))
+    own = [(weight.name or str(i), _value(owner, weight)) for i, (owner, weight) in enumerate(own_weights(model)) if weight is not None]
+    _write_group(root.create_group("top_level_model_weights"), own)
+    if state:
+        _write_group(h5.create_group("optimizer_weights"), [(f"optimizer/{name}", array) for name, array in state])
+
+
+def _top_layers(model: Model) -> list[Layer]:
+    return ordered_layers(model) if model._layers is not None else [child for _, child in model.children()]
+
+
+def _named_weights(layer: Layer) -> Iterator[tuple[str, np.ndarray]]:
+    names = {id(p): name.replace(".", "/") for name, p in layer.named_parameters(f"{named(layer)}.")}
+    for i, (owner, weight) in enumerate(flat_weights(layer)):
+        yield names[id(weight)] if weight is not None else f"{named(layer)}/count_{i}", _value(owner, weight)
+
+
+def _write_group(group: Any, arrays: list[tuple[str, np.ndarray]]) -> None:
+    _set_names(group, "weight_names", [name for name, _ in arrays])
+    for name, array in arrays:
+        group[name] = array
+
+
+def _set_names(group: Any, attribute: str, names: list[str]) -> None:
+    """A list of names as an attribute; as several where one would be too large."""
+    encoded = np.array([name.encode() for name in names] or [], dtype=None if names else np.float64)
+    parts = 1
+    while any(part.nbytes > _ATTRIBUTE_LIMIT for part in np.array_split(encoded, parts)):
+        parts += 1
+    if parts == 1:
+        group.attrs[attribute] = encoded
+        return
+    for i, part in enumerate(np.array_split(encoded, parts)):
+        group.attrs[f"{attribute}{i}"] = part

@@ -1,0 +1,130 @@
+"""An nn.Module as an exported program: ``torch.export`` in training and in inference, read back as a ``.pt2`` file is."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+
+from onnxdl.converters.torch.graph import missing
+from onnxdl.converters.torch.program import Program
+from onnxdl.converters.torch.pt2 import read_program
+from onnxdl.converters.torch.views import followable
+from onnxdl.errors import ConversionError
+
+_REFUSALS = (RuntimeError, ValueError, TypeError, AssertionError, LookupError, AttributeError, NotImplementedError)
+"""What torch.export raises where it cannot follow a module: its own errors are kinds of these."""
+
+
+def programs(module: Any, example_inputs: Any, dynamic_shapes: Any, origin: str) -> tuple[Program, Program | None]:
+    """The program of a module in training, and the one in inference where it has the same inputs and outputs.
+
+    Raises:
+        ConversionError: torch.export cannot follow the module, or it uses what has no equal here.
+    """
+    modes = {m: m.training for m in module.modules()}
+    args, kwargs = arguments(example_inputs)
+    try:
+        training = _exported(module.train(), args, kwargs, dynamic_shapes, origin)
+        inference = _exported(module.eval(), args, kwargs, dynamic_shapes, origin)
+    finally:
+        for m, mode in modes.items():
+            m.training = mode
+    alike = list(training.inputs.values()) == list(inference.inputs.values()) and len(training.outputs) == len(inference.outputs)
+    _say_what_is_fixed(training, dynamic_shapes, origin)
+    return training, inference if alike else None
+
+
+def arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Example inputs as positional and named arguments: a tensor, a tuple, a list, or a dict by name."""
+    if isinstance(example_inputs, Mapping):
+        return (), dict(example_inputs)
+    return (tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)), {}
+
+
+def _exported(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any, origin: str) -> Program:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, about its future
+        try:
+            if dynamic_shapes is None:
+                exported = _any_batch(module, args, kwargs)
+            else:
+                exported = torch.export.export(module, args, kwargs, dynamic_shapes=dynamic_shapes)
+        except _REFUSALS as error:
+            raise ConversionError(f"torch.export cannot follow {origin}: {_first_line(error)}") from error
+        program = _read(exported, origin)
+        lacking = {name.split(" ")[0] for name in missing(program)}
+        if lacking or not followable(program.body):
+            known = torch.export.default_decompositions() if lacking else {}
+            chosen = {operator: how for operator, how in known.items() if str(operator) in lacking}
+            program = _read(exported.run_decompositions(chosen), origin)
+        return program
+
+
+def _any_batch(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The module exported with the first axis of every input of any size, or as the examples are where it has no such program."""
+    import torch
+
+    doubled_args, doubled_kwargs = _at_least_two(args), _at_least_two(kwargs)
+    shapes: Any = tuple(_first_axis(a) for a in args)
+    if kwargs:
+        names = [n for n in inspect.signature(module.forward).parameters][: len(args)]
+        shapes = {**dict(zip(names, shapes, strict=True)), **{k: _first_axis(v) for k, v in kwargs.items()}}
+    try:
+        return torch.export.export(module, doubled_args, doubled_kwargs, dynamic_shapes=shapes)
+    except _REFUSALS:
+        return torch.export.export(module, args, kwargs)  # what is fixed then is told below
+
+
+def _at_least_two(tree: Any) -> Any:
+    """Inputs with two samples where they have one: torch takes a size of one for a constant."""
+    import torch
+
+    if isinstance(tree, torch.Tensor):
+        return torch.cat([tree, tree]) if tree.ndim and tree.shape[0] == 1 else tree
+    if isinstance(tree, dict):
+        return {k: _at_least_two(v) for k, v in tree.items()}
+    return type(tree)(_at_least_two(v) for v in tree) if type(tree) in (list, tuple) else tree
+
+
+def _first_axis(value: Any) -> Any:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return {0: torch.export.Dim.AUTO} if value.ndim else {}
+    if isinstance(value, dict):
+        return {k: _first_axis(v) for k, v in value.items()}
+    return type(value)(_first_axis(v) for v in value) if type(value) in (list, tuple) else None
+
+
+def _read(exported: Any, origin: str) -> Program:
+    import torch
+
+    written = BytesIO()
+    torch.export.save(exported, written)
+    written.seek(0)
+    return read_program(written, origin)
+
+
+def _say_what_is_fixed(program: Program, dynamic_shapes: Any, origin: str) -> None:
+    fixed = [name for name, (_, dims) in program.inputs.items() if dims and isinstance(dims[0], int)]
+    if dynamic_shapes is None and fixed:
+        sizes = ", ".join(f"{name} {program.inputs[name][1]}" for name in fixed)
+        warnings.warn(
+            f"{origin} has a program only for the first size of {sizes}; pass dynamic_shapes= to see why torch.export fixed it", stacklevel=2
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def program_of(exported: Any, origin: str) -> Program:
+    """An ``ExportedProgram`` as it is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, about its future
+        return _read(exported, origin)
