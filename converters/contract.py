@@ -13,7 +13,6 @@ import numpy as np
 from onnxdl.errors import ConversionError, FormatError
 from onnxdl.train.model import Model
 
-
 Read = Callable[..., Model]
 """``(source, model=None, **options)``: the Model of a file, or of a framework's own model object.
 
@@ -66,7 +65,7 @@ def reader_of(source: Any, converters: Sequence[Converter]) -> Converter:
     path = Path(source)
     if not path.exists():
         raise FormatError(f"there is no file {path}; check the path")
-    named = [c for c in converters if path.name.lower().endswith(c.suffixes)] if path.is_file() else []
+    named = [c for c in converters if path.name.lower().endswith(tuple(filter(None, c.suffixes)))] if path.is_file() else []
     found = next((c for c in [*named, *converters] if c.recognises(path)), None)
     if found is None and named:
         found = named[0]  # its reader says what is wrong with the file

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from onnxdl.converters import keras, onnx, torch
+from onnxdl.converters import caffe2, keras, mxnet, onnx, torch
 from onnxdl.converters.contract import Converter, Write, reader_of, writer_of
 from onnxdl.train.export import FORMATS
 from onnxdl.train.model import Model
 
-CONVERTERS: tuple[Converter, ...] = (onnx.CONVERTER, keras.CONVERTER, torch.CONVERTER)
+CONVERTERS: tuple[Converter, ...] = (onnx.CONVERTER, keras.CONVERTER, torch.CONVERTER, mxnet.CONVERTER, caffe2.CONVERTER)
 """In the order in which they are asked."""
 
 

@@ -33,7 +33,8 @@ REACHED = {
     "deconvnet": "pictures below, of a net with {accuracy:.1%}",
     "text_lstm": "{val_accuracy:.1%} of news articles, five sections",
     "embedding": (
-        "cross-entropy {loss:.3f} nats, between {entropy of a letter:.3f} (any letter) and {given the one before:.3f} (the one before known)"
+        "cross-entropy {loss:.3f} nats, between {entropy of a letter:.3f} (any letter) "
+        "and {given the one before:.3f} (the one before known)"
     ),
     "autoencoder": "squared error {mean squared error:.4f} with 8 numbers; 8 principal components: {of principal components:.4f}",
     "gan": "{modes found:.0f} of 3 modes, each with {smallest share:.0%} of the numbers or more; distance {distance:.2f}",

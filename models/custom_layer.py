@@ -48,7 +48,7 @@ def gradient_error() -> float:
     return ox.check_gradient(convolve_twice, x, kernel, dtype="float32", eps=0.1, atol=1e-5)
 
 
-def build() -> ox.Model:
+def build(classes: int = 10) -> ox.Model:
     """A digits classifier around two of them."""
     model = ox.Sequential(
         [
@@ -59,7 +59,7 @@ def build() -> ox.Model:
             MyLayer(32, 3),
             nn.BatchNormalization(momentum=0.9),
             nn.Flatten(),
-            nn.Dense(10, activation="softmax"),
+            nn.Dense(classes, activation="softmax"),
         ],
         name="custom_layer",
     )

@@ -88,6 +88,7 @@ def main(folder: Path, epochs: int) -> dict[str, float]:
         panel.plot(y, linewidth=1)
         panel.set_title(name, fontsize=9)
     panel.set_xlabel("pixel")
+    figure.supylabel("brightness", fontsize=9)
     figure.savefig(folder / "filters_1d.png", dpi=80)
 
     filtered = convolve(image[None, None], two)[0]

@@ -96,6 +96,7 @@ def main(folder: Path, epochs: int) -> dict[str, float]:
         panel.hist(history[time][:, 0], 100, (-7, 7), histtype="step", color="C0", label="made")
         panel.set_ylabel(f"epoch {time}", fontsize=8)
         panel.set_yticks([])
+    panel.set_xlabel("the number")
     panel.legend(loc="upper right", fontsize=8)
     figure.savefig(folder / "gan.png", dpi=80)
     return measure(history[-1], real)

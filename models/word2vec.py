@@ -25,7 +25,7 @@ from onnxdl import nn, op, optim
 from onnxdl.models import text_lstm
 
 EPOCHS = 15
-BATCH_SIZE = 64  # blocks
+BATCH_SIZE = 16  # blocks
 BLOCK = 16
 DIMENSIONS = 100
 WINDOW = 5
@@ -33,7 +33,7 @@ NEGATIVE = 5
 DRAWN = 16
 MIN_COUNT = 5
 SAMPLE = 1e-3
-RATES = (0.025, 0.0001)
+RATES = {"skip-gram": 0.025, "cbow": 0.1}
 TABLE = 1 << 20
 SHOWN = ("film", "music", "match", "minister", "court", "software", "profits", "france")
 DISTANCE = abs(np.arange(BLOCK)[:, None] - np.arange(-WINDOW, BLOCK + WINDOW))  # of the words of a block and those in and around it
@@ -47,7 +47,7 @@ class Corpus(NamedTuple):
     counts: np.ndarray
 
 
-def build(words: int, kind: str = "skip-gram", steps: float = 1e6) -> ox.Model:
+def build(words: int, kind: str = "skip-gram", steps: float = 1e6, rate: float = RATES["skip-gram"]) -> ox.Model:
     """``skip-gram`` or ``cbow`` for that many words (0 included); the rate falls in a line over the steps."""
     around = ox.Input((BLOCK + 2 * WINDOW,), dtype="int32", name="around")
     asked = ox.Input((BLOCK + DRAWN,), dtype="int32", name="asked")
@@ -59,8 +59,8 @@ def build(words: int, kind: str = "skip-gram", steps: float = 1e6) -> ox.Model:
         inputs.append(ox.Input((BLOCK, BLOCK + 2 * WINDOW), name="means"))
         contexts = inputs[-1] @ contexts
     model = ox.Model(inputs, outputs @ op.Transpose(contexts, perm=[0, 2, 1]), name="word2vec")
-    # word2vec's rates are meant for the sum over a batch; the loss is its mean
-    model.compile(optim.SGD(optim.schedules.PolynomialDecay(RATES[0] * BATCH_SIZE, steps, RATES[1] * BATCH_SIZE)), loss=negative_sampling)
+    rate *= BATCH_SIZE  # word2vec's is meant for the sum over a batch; the loss is its mean
+    model.compile(optim.SGD(optim.schedules.PolynomialDecay(rate, steps, rate / 250)), loss=negative_sampling)
     return model
 
 
@@ -92,18 +92,26 @@ def unigram_table(counts: np.ndarray) -> np.ndarray:
     return np.searchsorted(share, (np.arange(TABLE) + 0.5) / TABLE).astype(np.int32)
 
 
+def rate_of(text: Corpus, kind: str) -> float:
+    """RATES, or less where so many pairs of a batch have the most frequent word that the sum of its gradients would overshoot."""
+    kept, drawn = text.counts * chances(text.counts), text.counts**0.75
+    share = (kept / kept.sum() + NEGATIVE * drawn / drawn.sum()).max()
+    pairs = share * BATCH_SIZE * BLOCK * (WINDOW + 1 if kind == "skip-gram" else 1)
+    return float(min(RATES[kind], 4 / pairs))
+
+
 def batches(text: Corpus, kind: str, epoch: int) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
     """The batches ``(inputs, weights)`` of an epoch, made as they are asked for; every word of the text comes once."""
     rng, table = np.random.default_rng(epoch), unigram_table(text.counts)
     numbers = text.numbers[(text.numbers == 0) | (rng.random(len(text.numbers)) < chances(text.counts)[text.numbers])]
-    numbers = np.pad(numbers, (rng.integers(BLOCK), BLOCK + WINDOW))
+    numbers = np.pad(numbers, (int(rng.integers(BLOCK)), BLOCK + WINDOW))
     begins = rng.permutation(np.arange(WINDOW, len(numbers) - BLOCK - WINDOW, BLOCK))
     for chosen in np.split(begins, range(BATCH_SIZE, len(begins), BATCH_SIZE)):
         around = numbers[chosen[:, None] + np.arange(-WINDOW, BLOCK + WINDOW)]
         centres = around[:, WINDOW:-WINDOW]
         drawn = table[rng.integers(0, TABLE, (len(chosen), DRAWN))]
         reach = rng.integers(1, WINDOW + 1, (len(chosen), BLOCK, 1))
-        near = ((DISTANCE > 0) & (DISTANCE <= reach) & (centres[:, :, None] > 0) & (around[:, None] > 0)).astype(np.float32)
+        near = ((DISTANCE > 0) & (reach >= DISTANCE) & (centres[:, :, None] > 0) & (around[:, None] > 0)).astype(np.float32)
         inputs = [around, np.concatenate([centres, drawn], axis=1)]
         if kind == "cbow":
             inputs.append(near / np.maximum(near.sum(2, keepdims=True), 1))
@@ -115,7 +123,7 @@ def batches(text: Corpus, kind: str, epoch: int) -> Iterator[tuple[list[np.ndarr
 def train(text: Corpus, kind: str, epochs: int, verbose: int = 2) -> tuple[ox.Model, np.ndarray]:
     """The trained model, and its vectors, each of length 1."""
     steps = chances(text.counts)[text.numbers].sum() * epochs / (BLOCK * BATCH_SIZE)
-    model = build(len(text.words), kind, steps)
+    model = build(len(text.words), kind, steps, rate_of(text, kind))
     model.fit(lambda epoch: batches(text, kind, epoch), epochs=epochs, verbose=verbose)
     return model, unit(model.state["vectors.embeddings"])
 
@@ -204,7 +212,7 @@ def shipped(name: str) -> Path:
 def articles(path: str | None) -> list[list[str]]:
     """The words of each article; of a text file, each line is one."""
     if path is None:
-        return text_lstm.articles()[0]
+        return [text_lstm.words(text) for part in text_lstm.articles() for text in part.x]
     with Path(path).open(encoding="utf-8") as lines:
         return [text_lstm.words(line) for line in lines]
 
@@ -224,7 +232,8 @@ def main(folder: Path, epochs: int, data: str | None = None) -> dict[str, float]
     model.save(folder / "model.onnx")
     with (folder / "vectors.txt").open("w", encoding="utf-8") as file:
         file.write(f"{len(text.words) - 1} {DIMENSIONS}\n")
-        file.writelines(f"{word} {' '.join(f'{x:.5f}' for x in vector)}\n" for word, vector in zip(text.words[1:], vectors[1:], strict=True))
+        for word, vector in zip(text.words[1:], vectors[1:], strict=True):
+            file.write(f"{word} {' '.join(f'{x:.5f}' for x in vector)}\n")
     draw(text, vectors, folder / "word2vec.png")
     return results
 

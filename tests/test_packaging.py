@@ -103,7 +103,8 @@ def test_a_wheel_holds_every_module_once_and_nothing_at_the_top(archives: tuple[
     version = PROJECT["project"]["version"]
     assert {name.split("/")[0] for name in names} == {"onnxdl", f"onnxdl-{version}.dist-info"}
     modules = {f"{package.replace('.', '/')}/{file}" for package, files in _folders().items() for file in files}
-    data = {"onnxdl/py.typed", "onnxdl/graph/op.pyi"}
+    weights = {f"onnxdl/models/.weights/{file.name}" for file in (ROOT / "models" / ".weights").iterdir()}
+    data = {"onnxdl/py.typed", "onnxdl/graph/op.pyi"} | weights
     assert sorted(name for name in names if name.startswith("onnxdl/")) == sorted(modules | data)
     assert f"onnxdl-{version}.dist-info/licenses/LICENSE" in names
 

@@ -5,19 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from onnxdl import optim
 from onnxdl.config import Configurable
-from onnxdl.converters.keras.archive import Archive
-from onnxdl.converters.keras.optimizer import from_variables
-from onnxdl.errors import ConversionError, OnnxdlError
+from onnxdl.errors import ConversionError
 from onnxdl.nn import losses, metrics
 from onnxdl.optim import Optimizer, schedules
 from onnxdl.train.model import Model
-
-if TYPE_CHECKING:
-    from onnxdl.converters.keras.config import Reader
 
 Custom = Mapping[str, Any]
 _SCHEDULES = (
@@ -32,40 +27,6 @@ _IDLE = {"jit_compile", "is_legacy_optimizer", "schedule_decay", "name", "dtype"
 
 
 # ---- from Keras -------------------------------------------------------------------------------------------------------
-
-
-def compile_as_saved(archive: Archive, reader: Reader, model: Model) -> None:
-    """Compiles a model as the file's was, with its optimizer's state, so that training goes on.
-
-    Where the file's training has no equal here, the model stays as it is, and ``fit`` says why.
-
-    Raises:
-        ConversionError: the state is not that of such an optimizer.
-    """
-    assert archive.training is not None  # who calls has seen it
-    try:
-        compile_from(model, archive.training, reader.custom, mixed_precision=reader.mixed)
-    except OnnxdlError as error:
-        model.uncompiled = str(error)
-        return
-    if model.input_specs and archive.optimizer is not None:
-        try:
-            _restore(archive, model)
-        except ConversionError as error:
-            raise archive.unsupported(str(error)) from error
-
-
-def _restore(archive: Archive, model: Model) -> None:
-    if archive.by_layer:
-        names = archive.names(archive.optimizer, "weight_names")
-        arrays = [archive.array(archive.group(archive.optimizer, name)) for name in names]
-        older = archive.version.split(".")[0] in ("", "1", "2")
-    else:
-        group, names, older = archive.group(archive.optimizer, "vars"), [], False
-        stored = sorted(archive.children(group), key=lambda name: (len(name), name)) if group is not None else []
-        arrays = [archive.array(archive.group(group, name)) for name in stored]
-    if any(array.ndim for array in arrays) or len(arrays) > 2:  # else it has made no step yet
-        from_variables(model, arrays, names if older else None)
 
 
 def compile_from(model: Model, config: Mapping[str, Any], custom_objects: Custom | None = None, *, mixed_precision: bool = False) -> None:
@@ -91,7 +52,7 @@ def optimizer_from(config: Any, custom_objects: Custom | None = None) -> Optimiz
     """The optimizer of a configuration, or of a name."""
     if isinstance(config, str):
         return optim.get(config)
-    name, options = str(config["class_name"]), dict(config["config"])
+    name, options = str(config["class_name"]).removeprefix("Custom>"), dict(config["config"])  # so Keras 2.14 and later registered its own
     custom = _custom(config, custom_objects or {})
     if custom is not None:
         return custom.from_config(options)  # type: ignore[no-any-return]
@@ -210,7 +171,7 @@ def optimizer_config(model: Model, optimizer: Optimizer) -> dict[str, Any]:
         raise ConversionError("Keras's configurations do not say which weights are excluded from weight decay; exclude none")
     rate = optimizer.learning_rate
     options["learning_rate"] = _schedule_config(rate) if callable(rate) else float(model.state.get("optimizer.learning_rate", rate))
-    return _written("optimizers", optimizer, {k: v for k, v in options.items() if k != "name" or v is not None})
+    return _written("optimizers", optimizer, {**options, "name": optimizer.name})
 
 
 def _schedule_config(schedule: Any) -> Any:

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from onnxdl import nn
+from onnxdl.config import Configurable
 from onnxdl.converters.keras import operations, other_layers
 from onnxdl.converters.keras.archive import Archive
 from onnxdl.converters.keras.layers import ENTRIES, IGNORED, ONLY, Entry, accepted, class_name
 from onnxdl.errors import OnnxdlError
 from onnxdl.nn import activations, constraints, initializers, regularizers
-from onnxdl.config import Configurable
 from onnxdl.nn.layer import Layer
 
 MODELS = ("Functional", "Model", "Sequential")
@@ -38,7 +38,9 @@ class Reader:
         model: makes a nested model of its configuration.
     """
 
-    def __init__(self, archive: Archive, custom_objects: Mapping[str, Any] | None, model: Callable[[Reader, dict[str, Any]], Layer]) -> None:
+    def __init__(
+        self, archive: Archive, custom_objects: Mapping[str, Any] | None, model: Callable[[Reader, dict[str, Any]], Layer]
+    ) -> None:
         self.archive, self.custom, self._model = archive, dict(custom_objects or {}), model
         self.old = archive.old
         self.mixed = False
@@ -96,7 +98,7 @@ class Reader:
             return self._shared[shared]
         made = self._layer(config)
         name = config["class_name"].rpartition(">")[2]
-        if class_name(made) != name:
+        if class_name(made) != name and name != "GroupQueryAttention":  # the public name; weight files have the class's
             made.keras_class = name  # type: ignore[attr-defined]
         inner = config["config"]
         if isinstance(inner, dict) and inner.get("trainable") is False:
@@ -120,7 +122,9 @@ class Reader:
             return self._lambda(inner)
         entry = self.entry(config)
         if entry is None:
-            raise self.archive.unsupported(f"it needs the class of {inner.get('name')!r} ({name}): give custom_objects={{{name!r}: its class}}")
+            raise self.archive.unsupported(
+                f"it needs the class of {inner.get('name')!r} ({name}): give custom_objects={{{name!r}: its class}}"
+            )
         return self._known(entry, name, self._prepared(name, inner))
 
     def _prepared(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -271,14 +275,18 @@ class Reader:
         if kind == "activation":
             return self.layer(value)
         if not isinstance(cls, type) or not isinstance(config, dict):
-            raise self.archive.unsupported(f"{where} has the {kind} {name!r}, which is not known here; give custom_objects={{{name!r}: ...}}")
+            raise self.archive.unsupported(
+                f"{where} has the {kind} {name!r}, which is not known here; give custom_objects={{{name!r}: ...}}"
+            )
         return self.attempt(where, lambda: cls(**_arguments(cls, {k: self.plain(v, where) for k, v in config.items()})))
 
     def dtype(self, value: Any, where: str) -> str:
         """The element type of a layer's weights; a mixed policy keeps them in float32."""
         if isinstance(value, dict):
             if value.get("class_name") not in ("DTypePolicy", "Policy", "PolicyV1"):
-                raise self.archive.unsupported(f"{where} has the dtype policy {value.get('class_name')}, which is not supported; save it without")
+                raise self.archive.unsupported(
+                    f"{where} has the dtype policy {value.get('class_name')}, which is not supported; save it without"
+                )
             value = (value.get("config") or {}).get("name", "float32")
         if value is None:
             return "float32"

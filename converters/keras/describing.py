@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from onnxdl import nn
 from onnxdl.converters.keras import expressions, other_layers
-from onnxdl.converters.keras.layers import ENTRIES, class_name
+from onnxdl.converters.keras.layers import ENTRIES
 from onnxdl.converters.keras.ordering import flat, graph_nodes, operation_of, ordered_operations
 from onnxdl.errors import ConversionError
 from onnxdl.graph.tensor import Tensor
@@ -32,6 +32,8 @@ from onnxdl.train.sequential import Sequential
 _INPUT_OPTIONS = ("input_shape", "input_dim", "batch_input_shape")
 _OURS = {"Embedding": ("sparse",), "ReversibleEmbedding": ("sparse",)}
 """Arguments of ours that change nothing that is computed, and that Keras does not have."""
+_EXPORTED = {"GroupedQueryAttention": "GroupQueryAttention"}
+"""Classes that Keras exports under another name than their own."""
 _ELSEWHERE = {
     "LayerScale": "keras.src.applications.convnext",
     "StochasticDepth": "keras.src.applications.convnext",
@@ -61,11 +63,15 @@ def _refusals(model: Model) -> list[str]:
     for layer in model.layers_below():
         name = f"{layer.name!r} ({type(layer).__name__})"
         if isinstance(layer, Imported):
-            found.append(f"{name} is an ONNX graph, not layers: export it as onnx, or build its architecture of layers and load the weights")
+            found.append(
+                f"{name} is an ONNX graph, not layers: export it as onnx, or build its architecture of layers and load the weights"
+            )
         elif isinstance(layer, nn.Lambda):
             found.append(f"{name} holds a Python function: make it a subclass of nn.Layer, and register one of that name in Keras")
         elif isinstance(layer, Model) and type(layer) in (Model, Sequential) and layer._inputs is None:
             found.append(f"{name} does not know its input: put an ox.Input first, or call it with data")
+        elif type(layer) is nn.Wrapper:
+            found.append(f"{name} computes nothing in Keras: put its inner layer in its place")
         entry = ENTRIES.get(type(layer).__name__)
         if entry is not None and type(layer) is entry.layer:
             for option, value in entry.given.items():
@@ -76,27 +82,33 @@ def _refusals(model: Model) -> list[str]:
 
 def layer_config(layer: Layer) -> dict[str, Any]:
     """A layer or model as Keras 3 writes it."""
-    name = class_name(layer)
     if isinstance(layer, Sequential):
         return _entry("keras", "Sequential", _sequential_config(layer))
     if isinstance(layer, Model) and layer._inputs is not None:
         return {**_entry("keras.src.models.functional", "Functional", _functional_config(layer)), "registered_name": "Functional"}
     if getattr(layer, "keras_operation", False):
         return expressions.operation_config(layer)
+    if isinstance(layer, nn.InputLayer):  # within a graph, where it passes on what it is given
+        return _entry("keras.layers", "Identity", {"name": named(layer)})
     if getattr(nn, type(layer).__name__, None) is type(layer):
-        ours = ENTRIES[type(layer).__name__]
-        return _entry("keras.layers", type(layer).__name__, _options(layer, {*_OURS.get(name, ()), *ours.given}, ours.absent))
+        name, ours = type(layer).__name__, ENTRIES[type(layer).__name__]
+        return _entry("keras.layers", _EXPORTED.get(name, name), _options(layer, {*_OURS.get(name, ()), *ours.given}, ours.absent))
     if getattr(other_layers, type(layer).__name__, None) is type(layer):
         if type(layer).__name__ not in _ELSEWHERE:
             raise ConversionError(f"{layer.name!r}: Keras 3 has no {type(layer).__name__} any more; write the model as .h5")
         return _entry(_ELSEWHERE[type(layer).__name__], type(layer).__name__, _options(layer, set(), {}))
-    registered = getattr(type(layer), "registered_name", f"Custom>{type(layer).__name__}")
-    config = {k: plain(v, layer) for k, v in layer.get_config().items() if k not in _INPUT_OPTIONS}
-    return {"module": None, "class_name": type(layer).__name__, "config": config, "registered_name": registered}
+    return _registered(layer, {k: plain(v, layer) for k, v in layer.get_config().items() if k not in _INPUT_OPTIONS})
 
 
 def _entry(module: str, name: str, config: dict[str, Any]) -> dict[str, Any]:
     return {"module": module, "class_name": name, "config": config, "registered_name": None}
+
+
+def _registered(value: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """An object of the user's own class, which Keras finds by its registered name."""
+    name = type(value).__name__
+    registered = getattr(type(value), "registered_name", f"Custom>{name}")
+    return {"module": None, "class_name": name, "config": config, "registered_name": registered}
 
 
 def _options(layer: Layer, left_out: set[str], explicit: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,10 +122,14 @@ def _options(layer: Layer, left_out: set[str], explicit: Mapping[str, Any]) -> d
     if isinstance(layer, nn.RNN) and "cell" in given:
         given["cell"] = layer.cell
     if isinstance(layer, nn.Discretization | nn.IntegerLookup):  # what adapt found
-        found = "bin_boundaries" if isinstance(layer, nn.Discretization) else "vocabulary"
-        given[found] = getattr(layer, found)
-    found = {k: plain(v, layer) for k, v in given.items()}
-    return {**found, "name": named(layer), "trainable": layer._trainable}
+        adapted = "bin_boundaries" if isinstance(layer, nn.Discretization) else "vocabulary"
+        given[adapted] = getattr(layer, adapted)
+    return {**{k: plain(v, layer) for k, v in given.items()}, "name": named(layer), **_frozen(layer)}
+
+
+def _frozen(layer: Layer) -> dict[str, bool]:
+    """``trainable`` where it is False and matters: some layers without weights do not take it."""
+    return {"trainable": False} if not layer._trainable and layer.weights else {}
 
 
 def named(layer: Layer) -> str:
@@ -130,11 +146,14 @@ def plain(value: Any, layer: Layer) -> Any:
             name, config = type(value).__name__, {k: plain(v, layer) for k, v in value.get_config().items()}
             if getattr(ours, name, None) is type(value):
                 return _entry(f"keras.{module}", name, config)
-            return {**_entry("", name, config), "module": None, "registered_name": getattr(type(value), "registered_name", f"Custom>{name}")}
+            return _registered(value, config)
     if isinstance(value, FunctionType):
-        if getattr(activations, value.__name__, None) is value:
+        named_here: Any = getattr(activations, value.__name__, None)
+        if named_here is value:
             return value.__name__
-        raise ConversionError(f"{layer.name!r} ({type(layer).__name__}) holds the function {value.__name__!r}, which a Keras file cannot hold")
+        raise ConversionError(
+            f"{layer.name!r} ({type(layer).__name__}) holds the function {value.__name__!r}, which a Keras file cannot hold"
+        )
     if isinstance(value, Mapping):
         return {k: plain(v, layer) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -153,7 +172,9 @@ def plain(value: Any, layer: Layer) -> Any:
 
 def input_config(t: Tensor, i: int) -> dict[str, Any]:
     """An ``Input`` as Keras's InputLayer."""
-    return _entry("keras.layers", "InputLayer", {"batch_shape": _shape(t), "dtype": t.dtype.name, "sparse": False, "name": _input_name(t, i)})
+    return _entry(
+        "keras.layers", "InputLayer", {"batch_shape": _shape(t), "dtype": t.dtype.name, "sparse": False, "name": _input_name(t, i)}
+    )
 
 
 def _input_name(t: Tensor, i: int) -> str:
@@ -166,7 +187,7 @@ def _shape(t: Tensor) -> list[int | None]:
 
 def _sequential_config(model: Sequential) -> dict[str, Any]:
     first = flat(model.input)[0]
-    name = {"name": named(model), "trainable": model._trainable}
+    name = {"name": named(model), "trainable": True}
     layers = [input_config(first, 0), *(layer_config(layer) for layer in model._layers)]
     return {**name, "layers": layers, "build_input_shape": _shape(first)}
 

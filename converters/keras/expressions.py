@@ -15,16 +15,16 @@ from onnxdl.nn.layer import Layer
 
 _MODULES = {
     "nn": (
-        "CTCDecode CTCLoss BinaryCrossentropy CategoricalCrossentropy Celu Conv ConvTranspose DepthwiseConv DotProductAttention Elu Gelu Glu "
-        "HardShrink HardSigmoid HardSilu HardSwish HardTanh LayerNorm LeakyRelu LogSigmoid LogSoftmax MaxPool AveragePool Moments MultiHot "
-        "Normalize OneHot Polar PSNR Relu Relu6 RMSNorm Selu SeparableConv Sigmoid Silu Softmax SoftShrink Softplus Softsign SparsePlus "
-        "Sparsemax SparseSigmoid SquarePlus Squareplus TanhShrink Threshold Unfold Fold Dropout BatchNorm"
+        "Celu Conv ConvTranspose DepthwiseConv DotProductAttention Elu Gelu Glu HardSigmoid HardSilu HardSwish HardTanh LayerNorm "
+        "HardShrink LeakyRelu LogSigmoid LogSoftmax MaxPool AveragePool Moments MultiHot Normalize OneHot Relu Relu6 RMSNorm Selu "
+        "SeparableConv Sigmoid Silu Softmax SoftShrink Softplus Softsign SparsePlus Sparsemax SparseSigmoid Squareplus TanhShrink Threshold"
     ),
     "core": "Cast Saturate StopGradient Shape Scatter ScatterUpdate Slice SliceUpdate ConvertToTensor Unstack",
-    "math": "Erf Erfinv Logsumexp Rsqrt InTopK TopK SegmentSum SegmentMax Logdet FFT FFT2 RFFT IRFFT STFT ISTFT ExtractSequences Qr",
+    "math": "Erf Erfinv Logsumexp Rsqrt InTopK TopK SegmentSum SegmentMax Logdet FFT FFT2 RFFT IRFFT STFT ISTFT",
     "linalg": "Norm Det Inv Cholesky Solve SVD Lstsq Eigh",
     "image": "Resize RGBToGrayscale RGBToHSV HSVToRGB AffineTransform PadImages CropImages MapCoordinates GaussianBlur",
 }
+"""The modules of Keras's operations; those not named are in ``numpy``."""
 _MODULE_OF = {name: f"keras.src.ops.{module}" for module, names in _MODULES.items() for name in names.split()}
 
 Written = tuple[str, list[Any], dict[str, Any]]
@@ -87,7 +87,9 @@ def written(node: ir.Node) -> Written:
     write = _OPERATORS.get(node.op_type) if node.domain == "" else None
     if write is None or len(node.outputs) != 1:
         known = ", ".join(sorted(_OPERATORS))
-        raise ConversionError(f"the operator {node.op_type} stands between the layers; Keras takes {known} there: put it into a layer of your own")
+        raise ConversionError(
+            f"the operator {node.op_type} stands between the layers; Keras takes {known} there: put it into a layer of your own"
+        )
     return write(node)
 
 
@@ -104,7 +106,9 @@ def _constant(node: ir.Node, place: int) -> np.ndarray | None:
     if value is None:
         return None
     if value.const_value is None:
-        raise ConversionError(f"{node.op_type} between the layers takes a computed value where Keras wants a number: put it into a layer of your own")
+        raise ConversionError(
+            f"{node.op_type} between the layers takes a computed value where Keras wants a number: put it into a layer of your own"
+        )
     return value.const_value.numpy()
 
 
@@ -162,10 +166,6 @@ def _gelu(node: ir.Node) -> Written:
     return "Gelu", _inputs(node), {"approximate": node.attributes.get_string("approximate", "none") == "tanh"}
 
 
-def _power(node: ir.Node) -> Written:
-    return "Power", _inputs(node), {}
-
-
 def _several(name: str) -> Callable[[ir.Node], Written]:
     def write(node: ir.Node) -> Written:
         given = _inputs(node)
@@ -184,8 +184,9 @@ _OPERATORS: Mapping[str, Callable[[ir.Node], Written]] = {
             "Cos": "Cos", "Cosh": "Cosh", "Div": "TrueDivide", "Equal": "Equal", "Erf": "Erf", "Exp": "Exp", "Floor": "Floor",
             "Greater": "Greater", "GreaterOrEqual": "GreaterEqual", "HardSwish": "HardSilu", "Less": "Less", "LessOrEqual": "LessEqual",
             "Log": "Log", "MatMul": "Matmul", "Mod": "Mod", "Mul": "Multiply", "Neg": "Negative", "Not": "LogicalNot", "Or": "LogicalOr",
-            "Reciprocal": "Reciprocal", "Relu": "Relu", "Round": "Round", "Sigmoid": "Sigmoid", "Sign": "Sign", "Sin": "Sin", "Sinh": "Sinh",
-            "Softplus": "Softplus", "Softsign": "Softsign", "Sqrt": "Sqrt", "Sub": "Subtract", "Tan": "Tan", "Tanh": "Tanh", "Where": "Where",
+            "Pow": "Power", "Reciprocal": "Reciprocal", "Relu": "Relu", "Round": "Round", "Sigmoid": "Sigmoid", "Sign": "Sign",
+            "Sin": "Sin", "Sinh": "Sinh", "Softplus": "Softplus", "Softsign": "Softsign", "Sqrt": "Sqrt", "Sub": "Subtract", "Tan": "Tan",
+            "Tanh": "Tanh", "Where": "Where",
         }.items()
     },
     "Cast": _with("Cast", dtype=_dtype),
@@ -196,7 +197,6 @@ _OPERATORS: Mapping[str, Callable[[ir.Node], Written]] = {
     "LogSoftmax": _with("LogSoftmax", axis=_axis(-1)),
     "Max": _several("Maximum"),
     "Min": _several("Minimum"),
-    "Pow": _power,
     "ReduceLogSumExp": _with("Logsumexp", axis=_axes, keepdims=_keepdims),
     "ReduceMax": _with("Max", axis=_axes, keepdims=_keepdims),
     "ReduceMean": _with("Mean", axis=_axes, keepdims=_keepdims),

@@ -22,7 +22,7 @@ from onnxdl.train.model import Model
 from onnxdl.train.sequential import Sequential
 
 
-class _Waiting(Exception):  # noqa: N818  # not an error: the call's inputs are not there yet
+class _Waiting(Exception):  # not an error: the call's inputs are not there yet
     """A call needs a tensor that has not been made."""
 
 
@@ -143,6 +143,7 @@ class _Graph:
         if isinstance(layer, nn.RNN | nn.Bidirectional) and args and isinstance(args[0], list) and len(args[0]) > 1:
             args, kwargs = [args[0][0], *args[1:]], {**kwargs, "initial_state": args[0][1:]}  # Keras 2 puts the states beside the input
         training = kwargs.pop("training", None)
+        training = None if self.modern else training  # Keras 3 notes what was so while the model was made, and passes over it
         open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in takes.values())
         for option in [k for k in kwargs if k not in takes and not open_ended]:
             value = kwargs.pop(option)

@@ -191,7 +191,9 @@ def _shape(sizes: Sequence[Any]) -> Any:
     """Sizes, some of them tensors, as one."""
     if len(sizes) == 1 and isinstance(sizes[0], Tensor) and sizes[0].ndim == 1:
         return op.Cast(sizes[0], to="int64")
-    parts = [op.Reshape(op.Cast(d, to="int64"), [1]) if isinstance(d, Tensor) else np.array([-1 if d is None else d], np.int64) for d in sizes]
+    parts = [
+        op.Reshape(op.Cast(d, to="int64"), [1]) if isinstance(d, Tensor) else np.array([-1 if d is None else d], np.int64) for d in sizes
+    ]
     return op.Concat(*parts, axis=0)
 
 
@@ -234,7 +236,9 @@ def squeeze(x: Any, axis: Any = None) -> Tensor:
 
 def get_item(x: Any, key: Any) -> Tensor:
     """``x[key]``."""
-    return _tensor(x)[tuple(key) if isinstance(key, list) and any(isinstance(k, slice | list) or k is Ellipsis or k is None for k in key) else key]
+    return _tensor(x)[
+        tuple(key) if isinstance(key, list) and any(isinstance(k, slice | list) or k is Ellipsis or k is None for k in key) else key
+    ]
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:

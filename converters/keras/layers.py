@@ -68,10 +68,9 @@ ONLY: Mapping[str, tuple[Any, ...]] = {
 
 LAST = {"data_format": "channels_last"}
 _RECURRENT = {
-    "ignored": frozenset({"unroll", "use_cudnn", "implementation", "reset_after_default"}),
+    "ignored": frozenset({"unroll", "use_cudnn", "implementation"}),
     "only": {"stateful": (False, None), "time_major": (False, None), "num_constants": (0, None)},
 }
-_IMAGES = {"ignored": frozenset({"force_download"}), "only": {"bounding_box_format": ("xyxy", None)}}
 _QUERY_SHAPES = frozenset({"query_shape", "key_shape", "value_shape", "flash_attention"})
 
 ENTRIES: dict[str, Entry] = {
@@ -86,6 +85,7 @@ ENTRIES |= {
         only={"renorm": (False, None), "synchronized": (False, None), "virtual_batch_size": NONE, "adjustment": NONE},
         absent={"axis": -1},
     ),
+    **{f"Conv{n}DTranspose": Entry(getattr(nn, f"Conv{n}DTranspose"), only={"groups": (1, None)}) for n in (1, 2, 3)},
     "CategoryEncoding": Entry(nn.CategoryEncoding, renamed={"max_tokens": "num_tokens"}),
     "Cropping1D": Entry(nn.Cropping1D, given=LAST),
     "DepthwiseConv1D": Entry(
@@ -108,10 +108,10 @@ ENTRIES |= {
     ),
     "LayerNormalization": Entry(nn.LayerNormalization, only={"rms_scaling": (False, None)}),
     "LeakyReLU": Entry(nn.LeakyReLU, renamed={"alpha": "negative_slope"}),
-    "MultiHeadAttention": Entry(nn.MultiHeadAttention, ignored=_QUERY_SHAPES),
+    "MultiHeadAttention": Entry(nn.MultiHeadAttention, ignored=_QUERY_SHAPES, only={"softmax_robust_masking": (False, None)}),
     "SeparableConv1D": Entry(nn.SeparableConv1D, ignored=frozenset({"kernel_initializer", "kernel_regularizer", "kernel_constraint", "groups"})),
     "SeparableConv2D": Entry(nn.SeparableConv2D, ignored=frozenset({"kernel_initializer", "kernel_regularizer", "kernel_constraint", "groups"})),
-    "Softmax": Entry(nn.Softmax),
+    "Resizing": Entry(nn.Resizing, only={"fill_mode": ("constant", None)}),
     "SpatialDropout1D": Entry(nn.SpatialDropout1D, only={"noise_shape": NONE}, given=LAST),
     "SpatialDropout2D": Entry(nn.SpatialDropout2D, only={"noise_shape": NONE}),
     "SpatialDropout3D": Entry(nn.SpatialDropout3D, only={"noise_shape": NONE}),
@@ -199,15 +199,22 @@ def own_path(layer: Layer) -> str:
     return "cell" if isinstance(layer, ConvLSTM) else ""
 
 
-def inner_layers(layer: Layer) -> Iterator[tuple[str, Layer]]:
+OLD_LIST = "_layer_checkpoint_dependencies"
+"""What Keras 2.12 to 2.15 called ``layers``; there, a layer with weights is listed twice and so takes two numbers."""
+
+
+def inner_layers(layer: Layer, old: bool = False) -> Iterator[tuple[str, Layer]]:
     """The layers held by a layer, each with the path below it where Keras keeps its weights, in the order of its walk.
 
     A path names the attribute; members of a list or dict go by their class, numbered where several share it.
     """
     if isinstance(layer, Model) and layer._layers is not None:
-        yield from _members("layers", [each for each in ordered_layers(layer) if is_layer_of_keras(each)])
-    prefix = "_" if isinstance(layer, nn.GroupedQueryAttention) else ""
-    attributes = {f"{prefix}{name}": value for name, value in vars(layer).items() if name not in _BOOKKEEPING}
+        listed = [each for each in ordered_layers(layer) if is_layer_of_keras(each)]
+        if old:
+            listed = [each for each in listed for _ in range(2 if flat_weights(each) else 1)]
+        yield from _members(OLD_LIST if old else "layers", listed)
+    hidden = _HIDDEN if isinstance(layer, nn.GroupedQueryAttention) else _HIDDEN[:1] if isinstance(layer, nn.MultiHeadAttention) else ()
+    attributes = {f"_{n}" if n in hidden else n: value for n, value in vars(layer).items() if n not in _BOOKKEEPING}
     for name in sorted(attributes, key=lambda n: f"~{n}" if n.startswith("_") else n):
         value = attributes[name]
         if isinstance(value, Layer):
@@ -216,6 +223,8 @@ def inner_layers(layer: Layer) -> Iterator[tuple[str, Layer]]:
             yield from _members(name, value)
 
 
+_HIDDEN = ("gate_dense", "query_dense", "key_dense", "value_dense", "output_dense")
+"""Attributes that Keras's attention layers write with an underscore before them: the first always, all in grouped ones."""
 _BOOKKEEPING = frozenset({"_inputs", "_outputs", "_layers", "_starts", "_results", "_symbolic", "_options", "_parameters", "_arguments"})
 
 
@@ -238,15 +247,15 @@ def _numbered(name: str, seen: dict[str, int]) -> str:
     return f"{name}_{seen[name]}" if seen[name] else name
 
 
-def places(layer: Layer, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Layer]]:
-    """Every layer below, each once, with its path in a Keras 3 weight file; the layer's own ``vars`` stand there."""
+def places(layer: Layer, path: str = "", seen: set[int] | None = None, old: bool = False) -> Iterator[tuple[str, Layer]]:
+    """Every layer below, each once, with its path in a weight file of Keras 3 (``old``: of Keras 2.12); its own ``vars`` stand there."""
     seen = set() if seen is None else seen
     if id(layer) in seen:
         return
     seen.add(id(layer))
     yield "/".join(p for p in (path, own_path(layer)) if p), layer
-    for name, inner in inner_layers(layer):
-        yield from places(inner, f"{path}/{name}" if path else name, seen)
+    for name, inner in inner_layers(layer, old):
+        yield from places(inner, f"{path}/{name}" if path else name, seen, old)
 
 
 def flat_weights(layer: Layer) -> list[tuple[Layer, Parameter | None]]:

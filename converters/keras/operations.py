@@ -137,7 +137,7 @@ def _slices(spec: Any) -> Any:
     for part in parts:
         if isinstance(part, dict) and {"start", "stop", "step"} <= part.keys():
             found.append(slice(part["start"], part["stop"], part["step"]))
-        elif isinstance(part, dict) and part.get("type") == "ellipsis" or part == "...":
+        elif (isinstance(part, dict) and part.get("type") == "ellipsis") or part == "...":
             found.append(Ellipsis)
         else:
             found.append(part)

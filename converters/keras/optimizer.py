@@ -180,6 +180,8 @@ def from_variables(model: Model, arrays: Sequence[np.ndarray], names: Sequence[s
     assert model.compiled is not None  # who reads training has compiled it
     optimizer, weights = model.compiled.optimizer, trained_weights(model)
     wanted = list(variables(optimizer, weights))
+    if len(arrays) < len(wanted) and not any(a.ndim for a in arrays):
+        return  # it has made no step yet, so that Keras has made no slots either
     found = _in_order(wanted, arrays) if names is None else _by_name(wanted, arrays, names)
     state: dict[str, np.ndarray] = {}
     steps = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,18 @@ from onnxdl.converters.keras.archive import Archive, opened
 from onnxdl.converters.keras.compiling import compile_from
 from onnxdl.converters.keras.config import WRONG, Reader, check_size
 from onnxdl.converters.keras.functional import model_of
-from onnxdl.converters.keras.optimizer import from_variables
+from onnxdl.converters.keras.layers import shape_in_keras
+from onnxdl.converters.keras.optimizer import from_variables, trained_weights
 from onnxdl.converters.keras.origin import Origin, set_origin
 from onnxdl.converters.keras.weights import load_weights
-from onnxdl.errors import ConversionError, OnnxdlError
+from onnxdl.errors import ConversionError
 from onnxdl.nn.layer import Layer
 from onnxdl.train.composition import placeholder
 from onnxdl.train.matching import spec_of
 from onnxdl.train.model import Model
 
 
-def read_file(
-    path: Path, model: Model | None = None, custom_objects: Mapping[str, Any] | None = None, compile: bool = True
-) -> Model:
+def read_file(path: Path, model: Model | None = None, custom_objects: Mapping[str, Any] | None = None, compile: bool = True) -> Model:
     """The Model of a Keras file, or ``model`` with the file's weights.
 
     Args:
@@ -64,28 +64,58 @@ def _whole(archive: Archive, custom_objects: Mapping[str, Any] | None, compile: 
         raise archive.unsupported(f"its {config.get('class_name')} is a layer, not a model")
     if not made.input_specs:
         _build(archive, made, config)
+    named: dict[int, str] = {}
     if made.input_specs:
         for layer in reader.frozen:
             layer.trainable = False
-        load_weights(archive, made)
+        named = load_weights(archive, made)
     set_origin(made, Origin(config, archive.version, archive.training))
     if compile and archive.training:
         _compile(archive, reader, made)
+        if archive.optimizer is not None and made.input_specs:
+            _take_up(archive, made, named)
     return made
 
 
 def _compile(archive: Archive, reader: Reader, model: Model) -> None:
-    """Compiles a model as the file says, and takes up its optimizer's state."""
+    """Compiles a model as the file says."""
     try:
         compile_from(model, archive.training or {}, reader.custom, mixed_precision=reader.mixed)
-        if archive.optimizer is not None and model.input_specs:
-            arrays, names = optimizer_variables(archive)
-            if arrays:
-                from_variables(model, arrays, names)
     except ConversionError as e:
         raise ConversionError(f"{archive.path}: {e}; or load it with compile=False") from e
-    except (*WRONG, OnnxdlError) as e:
+    except WRONG as e:
         raise archive.unsupported(f"how it was compiled cannot be understood ({e}); load it with compile=False") from e
+
+
+def _take_up(archive: Archive, model: Model, named: Mapping[int, str]) -> None:
+    """Sets the optimizer's state; one that does not fit is left out with a warning, as in Keras."""
+    assert model.compiled is not None
+    arrays, names = optimizer_variables(archive)
+    rate = getattr(model.compiled.optimizer, "learning_rate", None)
+    if arrays and names is None and archive.old and isinstance(rate, float):
+        arrays.insert(1, np.array(rate, np.float32))  # Keras 2 keeps the rate in the configuration alone
+    if not arrays:
+        return
+    try:
+        from_variables(model, _in_order(archive, model, arrays, named) if names is not None else arrays, names)
+    except ConversionError as e:
+        warnings.warn(f"{archive.path}: the optimizer starts anew, since its state was not understood: {e}", stacklevel=2)
+
+
+def _in_order(archive: Archive, model: Model, arrays: list[np.ndarray], named: Mapping[int, str]) -> list[np.ndarray]:
+    """The variables in the order of the model's weights; the first versions of Keras 2 sorted them by the weights' names."""
+    weights = trained_weights(model)
+    slots = [a for a in arrays if a.ndim]
+    if not weights or len(slots) % len(weights) or not all(id(w.parameter) in named for w in weights):
+        return arrays
+    shapes = [shape_in_keras(w.owner, w.parameter) for w in weights]
+    order = sorted(range(len(weights)), key=lambda i: named[id(weights[i].parameter)])
+    found = [a.shape for a in slots[: len(weights)]]
+    if found != [shapes[i] for i in order] or (found == shapes and not archive.version.startswith("2.0.")):
+        return arrays
+    places = [order.index(i) for i in range(len(weights))]
+    blocks = [slots[i : i + len(weights)] for i in range(0, len(slots), len(weights))]
+    return [*(a for a in arrays if not a.ndim), *(block[i] for block in blocks for i in places)]
 
 
 def optimizer_variables(archive: Archive) -> tuple[list[np.ndarray], list[str] | None]:
@@ -110,7 +140,10 @@ def _build(archive: Archive, model: Model, config: dict[str, Any]) -> None:
     shapes = list(shape.values()) if isinstance(shape, dict) else shape if shape and isinstance(shape[0], list) else [shape]
     sizes = [check_size(archive, "the model's input", s) for s in shapes]
     names = ["input" if i == 0 else f"input_{i}" for i in range(len(sizes))]
-    tensors = [placeholder(n, np.float32, ["batch" if d is None and i == 0 else d for i, d in enumerate(s)]) for n, s in zip(names, sizes, strict=True)]
+    tensors = [
+        placeholder(n, np.float32, ["batch" if d is None and i == 0 else d for i, d in enumerate(s)])
+        for n, s in zip(names, sizes, strict=True)
+    ]
     try:
         model._specify([spec_of(t, i) for i, t in enumerate(tensors)])
     except WRONG as e:
@@ -124,5 +157,7 @@ def model_from_config(source: Path, config: dict[str, Any], custom_objects: Mapp
     reader = Reader(archive, custom_objects, model_of)
     unknown = list(dict.fromkeys(reader.unknown(config)))
     if unknown:
-        raise archive.unsupported(f"{len(unknown)} of its layers are not known here: {', '.join(unknown)}; give custom_objects={{name: class}}")
+        raise archive.unsupported(
+            f"{len(unknown)} of its layers are not known here: {', '.join(unknown)}; give custom_objects={{name: class}}"
+        )
     return reader.layer(config)

@@ -1,4 +1,4 @@
-"""Weights from a Keras file into a Model, by the three layouts: paths of Keras 3, those of Keras 2.13 to 2.15, and layers' names.
+"""Weights from a Keras file into a Model, by the three layouts: paths of Keras 3, those of Keras 2.12 to 2.15, and layers' names.
 
 Paths name a layer by its class and its place, ``layers/conv2d_1/vars/0``; an .h5 model names it by its own name, and lists
 the weights in the order of ``trainable_weights + non_trainable_weights``.
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from onnxdl.converters.keras.archive import Archive
-from onnxdl.converters.keras.layers import flat_weights, from_keras, is_layer_of_keras, places, own_weights
+from onnxdl.converters.keras.layers import OLD_LIST, flat_weights, from_keras, is_layer_of_keras, own_weights, places
 from onnxdl.nn.conv import Conv
 from onnxdl.nn.conv_lstm import ConvLSTM
 from onnxdl.nn.conv_transpose import ConvTranspose
@@ -21,11 +21,11 @@ from onnxdl.nn.parameter import Parameter
 from onnxdl.nn.separable import Depthwise
 from onnxdl.train.composition import Composition
 
-OLD_LIST = "_layer_checkpoint_dependencies"
-
-
-def load_weights(archive: Archive, model: Layer) -> None:
+def load_weights(archive: Archive, model: Layer) -> dict[int, str]:
     """Sets every weight of a built model from the file.
+
+    Returns:
+        The names that an .h5 model gives to the weights, by the Parameters' ids; nothing for other files.
 
     Raises:
         ConversionError: the file's weights are not the model's.
@@ -34,18 +34,18 @@ def load_weights(archive: Archive, model: Layer) -> None:
     if archive.root is None:
         raise archive.damaged("it holds no weights")
     if archive.by_layer:
-        _load_by_layer(archive, model)
-    else:
-        _load_by_path(archive, model)
+        return _load_by_layer(archive, model)
+    _load_by_path(archive, model)
+    return {}
 
 
 # ---- by path ----------------------------------------------------------------------------------------------------------
 
 
 def _load_by_path(archive: Archive, model: Layer) -> None:
-    used = 0
     lacking: list[str] = []
-    for path, layer in places(model):
+    old = OLD_LIST in archive.children(archive.root)
+    for path, layer in places(model, old=old):
         own = own_weights(layer)
         stored = _variables(archive, path)
         if not own and stored:
@@ -54,31 +54,29 @@ def _load_by_path(archive: Archive, model: Layer) -> None:
             lacking.append(f"{path} is missing")
         elif own:
             _set_all(archive, path, own, [archive.array(d) for d in stored])
-        used += len(stored)
     if lacking:
         raise archive.unsupported(f"its weights are not those of {model!r}: {'; '.join(lacking[:5])}")
 
 
 def _variables(archive: Archive, path: str) -> list[Any]:
     """The arrays of ``vars`` below a path, in order."""
-    group = archive.group(archive.root, f"{path}/vars")
-    if group is None and "layers/" in f"{path}/":
-        group = archive.group(archive.root, f"{_old_path(path)}/vars")
+    group = next((g for p in _spellings(path) if (g := archive.group(archive.root, f"{p}/vars")) is not None), None)
     if group is None:
         return []
     names = sorted(archive.children(group), key=lambda n: (len(n), n))
     return [archive.group(group, n) for n in names]
 
 
-def _old_path(path: str) -> str:
-    """The path as Keras 2.13 to 2.15 wrote it."""
-    return "/".join(OLD_LIST if part == "layers" else part for part in path.split("/"))
+def _spellings(path: str) -> list[str]:
+    """A path as each version writes it: attention's attributes have an underscore before them, or not."""
+    before, slash, last = path.rpartition("/")
+    return [path, f"{before}{slash}{last.removeprefix('_') if last.startswith('_') else f'_{last}'}"]
 
 
 # ---- by layer ---------------------------------------------------------------------------------------------------------
 
 
-def _load_by_layer(archive: Archive, model: Layer) -> None:
+def _load_by_layer(archive: Archive, model: Layer) -> dict[int, str]:
     """By names where all agree, else by order, as Keras does."""
     layers = [each for each in _layers(model) if flat_weights(each)]
     stored = [n for n in archive.names(archive.root, "layer_names") if _names(archive, n)]
@@ -91,15 +89,18 @@ def _load_by_layer(archive: Archive, model: Layer) -> None:
             f"it holds the weights of {len(stored)} layers, but {model!r} has {len(layers)} with weights; "
             f"without a partner are {', '.join(only[:5])}: give the architecture that they were saved from"
         )
+    named: dict[int, str] = {}
     for name, layer in zip(stored, layers, strict=True):
-        group = archive.group(archive.root, name)
-        arrays = [archive.array(archive.group(group, n)) for n in _names(archive, name)]
-        _set_all(archive, name, flat_weights(layer), _as_now(archive, layer, arrays))
+        group, names, own = archive.group(archive.root, name), _names(archive, name), flat_weights(layer)
+        arrays = [archive.array(archive.group(group, n)) for n in names]
+        _set_all(archive, name, own, _as_now(archive, layer, arrays))
+        named.update((id(p), n) for (_, p), n in zip(own, names, strict=False))
     own = own_weights(model)
     if own:
         group = archive.group(archive.root, "top_level_model_weights")
         names = archive.names(group, "weight_names") if group is not None else []
         _set_all(archive, "top_level_model_weights", own, [archive.array(archive.group(group, n)) for n in names])
+    return named
 
 
 def _layers(model: Layer) -> list[Layer]:

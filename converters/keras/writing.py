@@ -25,6 +25,7 @@ from onnxdl.converters.keras.ordering import ordered_layers
 from onnxdl.converters.keras.origin import origin_of
 from onnxdl.errors import ConversionError
 from onnxdl.io.atomic import replacing
+from onnxdl.nn import losses
 from onnxdl.nn.layer import Layer
 from onnxdl.nn.parameter import Parameter
 from onnxdl.train.model import Model
@@ -33,7 +34,6 @@ VERSION = "3.15.1"
 """The version of Keras whose format is written."""
 _ATTRIBUTE_LIMIT = 64512
 """How many bytes Keras puts into one attribute of HDF5 at most."""
-SUFFIXES = (".keras", ".weights.h5", ".h5", ".hdf5")
 
 
 def write_file(model: Model, path: Path) -> None:
@@ -119,18 +119,9 @@ def _note_trainable(config: dict[str, Any], layer: Layer) -> None:
 
 
 def _legacy(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration as Keras 3 writes it into .h5 files: layers of models without ``module`` and ``registered_name``.
-
-    Bare operations keep theirs: without, Keras takes ``Multiply`` for the layer of that name.
-    """
-    if str(config["module"]).startswith("keras.src.ops."):
-        return config
+    """A configuration as .h5 files begin. Layers inside keep their ``module``: without it Keras takes "dot" for a function."""
     name = config["registered_name"] if config["module"] is None else config["class_name"]
-    inner = config["config"]
-    if "layers" in inner:
-        inner = {**inner, "layers": [_legacy(each) for each in inner["layers"]]}
-    rest = {k: v for k, v in config.items() if k not in ("module", "registered_name", "class_name", "config")}
-    return {"class_name": name, "config": inner, **rest}
+    return {"class_name": name, "config": config["config"]}
 
 
 # ---- weights ----------------------------------------------------------------------------------------------------------
@@ -167,9 +158,7 @@ def _write_archive(path: Path, model: Model, config: dict[str, Any], state: list
             archive.write(weights, "model.weights.h5")
 
 
-def _write_h5(
-    h5: Any, model: Model, config: dict[str, Any], training: dict[str, Any] | None, state: list[tuple[str, np.ndarray]]
-) -> None:
+def _write_h5(h5: Any, model: Model, config: dict[str, Any], training: dict[str, Any] | None, state: list[tuple[str, np.ndarray]]) -> None:
     """Keras's .h5 layout: weights under their layers' names."""
     origin = origin_of(model)
     version = origin.version if origin is not None and not origin.modern and origin.version else VERSION
@@ -177,7 +166,7 @@ def _write_h5(
     h5.attrs["model_config"] = json.dumps(config).encode()
     if training is not None:
         optimizer = training.pop("optimizer")
-        settings = {**training, "optimizer_config": {k: optimizer[k] for k in ("class_name", "config")}}
+        settings = {**_spelled_out(training), "optimizer_config": {k: optimizer[k] for k in ("class_name", "config")}}
         h5.attrs["training_config"] = json.dumps(settings).encode()
     root = h5.create_group("model_weights")
     root.attrs["backend"], root.attrs["keras_version"] = "jax", version
@@ -189,6 +178,15 @@ def _write_h5(
     _write_group(root.create_group("top_level_model_weights"), own)
     if state:
         _write_group(h5.create_group("optimizer_weights"), [(f"optimizer/{name}", array) for name, array in state])
+
+
+def _spelled_out(value: Any) -> Any:
+    """Names of losses and metrics in full: Keras does not find the short ones in .h5 files."""
+    if isinstance(value, dict):
+        return {k: _spelled_out(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_spelled_out(v) for v in value]
+    return losses.SHORT[value].__name__ if isinstance(value, str) and value in losses.SHORT else value
 
 
 def _top_layers(model: Model) -> list[Layer]:

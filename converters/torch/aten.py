@@ -44,8 +44,8 @@ FAMILIES = (
 )
 """The modules of ``operators``, one a family."""
 
-UNREAD = frozenset({"layout", "device", "pin_memory", "memory_format", "non_blocking", "implicit", "requires_grad"})
-"""Arguments about where numbers lie, which say nothing of what they are."""
+UNREAD = frozenset({"layout", "device", "pin_memory", "memory_format", "non_blocking", "implicit", "requires_grad", "generator"})
+"""Arguments about where numbers lie and which generator made them, which say nothing of what they are."""
 
 
 class Operator(NamedTuple):
@@ -56,6 +56,12 @@ class Operator(NamedTuple):
     write: Callable[..., Any]
     accepted: frozenset[str]
     takes_run: bool
+
+
+class Lacking(NamedTuple):
+    """A result that has no equal here: an error where something reads it."""
+
+    what: str
 
 
 _table: dict[str, Operator] = {}

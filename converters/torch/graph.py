@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from onnxdl.autodiff.custom import stop_gradient
 from onnxdl.converters.torch import views
-from onnxdl.converters.torch.aten import UNREAD, Operator, entry_names, in_place_of, table
+from onnxdl.converters.torch.aten import UNREAD, Lacking, Operator, entry_names, in_place_of, table
 from onnxdl.converters.torch.program import Body, Node, Program, Ref
 from onnxdl.errors import ConversionError, OnnxdlError, ShapeError
 from onnxdl.graph import op
@@ -200,12 +200,15 @@ def unknown_arguments(node: Node) -> list[str]:
     found = entry(node.op)
     if found is None:
         return []
-    given = {_python_name(a) for a, v in node.arguments.items() if v is not None and a not in UNREAD}
+    given = {_python_name(a, found) for a, v in node.arguments.items() if v is not None and a not in UNREAD}
     return sorted(given - found.accepted)
 
 
-def _python_name(argument: str) -> str:
-    return {"self": "x", "from": "low"}.get(argument, argument)
+def _python_name(argument: str, found: Operator) -> str:
+    """The name that a function has for an argument; forms that write in place say ``self`` where others say ``input``."""
+    if argument == "self":
+        return "x" if "x" in found.accepted else "input"
+    return "low" if argument == "from" else argument
 
 
 class Run:
@@ -239,7 +242,10 @@ class Run:
             self._refresh(argument.name)
             if argument.name not in self.values:
                 raise ConversionError(f"{self.origin}: the value {argument.name!r} is used before it is computed; the file is damaged")
-            return self.values[argument.name]
+            found = self.values[argument.name]
+            if isinstance(found, Lacking):
+                raise ConversionError(f"{self.origin}: {found.what} ({argument.name!r}) have no equal here")
+            return found
         if isinstance(argument, list):
             return [self.value(a) for a in argument]
         return argument
@@ -275,7 +281,7 @@ class Run:
         self._bind(node, results)
 
     def _called(self, found: Operator, node: Node) -> Any:
-        given = {_python_name(a): self.value(v) for a, v in node.arguments.items() if a not in UNREAD}
+        given = {_python_name(a, found): self.value(v) for a, v in node.arguments.items() if a not in UNREAD}
         given = {a: v for a, v in given.items() if a in found.accepted}
         if found.takes_run:
             given["run"] = self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from onnxdl.converters.torch.program import Program
 from onnxdl.converters.torch.pt2 import read_program
 from onnxdl.converters.torch.views import followable
 from onnxdl.errors import ConversionError
+
+_named: set[Any] = set()
 
 _REFUSALS = (RuntimeError, ValueError, TypeError, AssertionError, LookupError, AttributeError, NotImplementedError)
 """What torch.export raises where it cannot follow a module: its own errors are kinds of these."""
@@ -104,10 +107,27 @@ def _first_axis(value: Any) -> Any:
 def _read(exported: Any, origin: str) -> Program:
     import torch
 
+    _name_tuples(exported)
     written = BytesIO()
     torch.export.save(exported, written)
     written.seek(0)
     return read_program(written, origin)
+
+
+def _name_tuples(exported: Any) -> None:
+    """Named tuples that a module takes or gives get the name that torch writes them under."""
+    from collections import namedtuple
+
+    from torch.utils import _pytree
+
+    pending = [exported.call_spec.in_spec, exported.call_spec.out_spec]
+    while pending:
+        spec = pending.pop()
+        if spec is not None and spec.type is namedtuple and spec.context not in _named:
+            _named.add(spec.context)
+            with contextlib.suppress(ValueError):  # somebody has done so already
+                _pytree._register_namedtuple(spec.context, serialized_type_name=f"{spec.context.__module__}.{spec.context.__qualname__}")
+        pending.extend(spec.children() if spec is not None else [])
 
 
 def _say_what_is_fixed(program: Program, dynamic_shapes: Any, origin: str) -> None:
@@ -115,7 +135,8 @@ def _say_what_is_fixed(program: Program, dynamic_shapes: Any, origin: str) -> No
     if dynamic_shapes is None and fixed:
         sizes = ", ".join(f"{name} {program.inputs[name][1]}" for name in fixed)
         warnings.warn(
-            f"{origin} has a program only for the first size of {sizes}; pass dynamic_shapes= to see why torch.export fixed it", stacklevel=2
+            f"{origin} has a program only for the first size of {sizes}; pass dynamic_shapes= to see why torch.export fixed it",
+            stacklevel=2,
         )
 
 

@@ -57,7 +57,9 @@ def _read_module(module: Any, example_inputs: Any, dynamic_shapes: Any, exporter
         raise ConversionError(f"{origin} says nothing of its inputs: pass example_inputs=(tensor, ...), or a dict by name")
     if exporter is not None:
         if exporter != "onnx":
-            raise ConversionError(f"unknown exporter {exporter!r}; 'onnx' is torch's own, without training's batch normalization and dropout")
+            raise ConversionError(
+                f"unknown exporter {exporter!r}; 'onnx' is torch's own, without training's batch normalization and dropout"
+            )
         return _by_onnx(module, example_inputs, dynamic_shapes, origin)
     from onnxdl.converters.torch.live import programs
 

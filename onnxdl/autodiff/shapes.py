@@ -34,7 +34,9 @@ def shape_of(x: Tensor) -> Tensor | np.ndarray:
 def dim_of(x: Tensor, axis: int) -> Tensor | np.ndarray:
     """One dimension of ``x`` as an int64 vector of one element."""
     known = dims(x.value)
-    if known is not None and isinstance(size := known[axis], int):
+    if known is None:
+        return op.Gather(op.Shape(x), np.array([axis], np.int64), axis=0)
+    if isinstance(size := known[axis], int):
         return np.array([size], np.int64)
     axis %= x.ndim
     return op.Shape(x, start=axis, end=axis + 1)
@@ -64,13 +66,20 @@ def reshape_like(g: Tensor, x: Tensor) -> Tensor:
         return g
     known = dims(x.value)
     if known is not None and 0 not in known and sum(not isinstance(d, int) for d in known) == 1:
-        return op.Reshape(g, np.array([d if isinstance(d, int) else -1 for d in known], np.int64))
-    return op.Reshape(g, shape_of(x), allowzero=1)
+        return _of_shape(x, op.Reshape(g, np.array([d if isinstance(d, int) else -1 for d in known], np.int64)))
+    return _of_shape(x, op.Reshape(g, shape_of(x), allowzero=1))
+
+
+def _of_shape(x: Tensor, made: Tensor) -> Tensor:
+    """What was made in the shape of ``x``: where that has symbols, no inference sees it, and sums to undo a broadcast would follow."""
+    if dims(x.value) is not None:
+        made.value.shape = x.value.shape
+    return made
 
 
 def expand_like(g: Tensor, x: Tensor) -> Tensor:
     """``g`` broadcast to the shape of ``x``."""
-    return g if same_shape(g, x) else op.Expand(g, shape_of(x))
+    return g if same_shape(g, x) else _of_shape(x, op.Expand(g, shape_of(x)))
 
 
 def zeros_like(x: Tensor) -> Tensor:
@@ -86,7 +95,7 @@ def ones_like(x: Tensor) -> Tensor:
 def full_like(x: Tensor, fill: float, dtype: DTypeLike | None = None) -> Tensor:
     """One number in the shape of ``x``, in its type or another."""
     number = np.array(fill).astype(x.dtype if dtype is None else to_numpy(dtype))
-    return op.Expand(number, shape_of(x))
+    return _of_shape(x, op.Expand(number, shape_of(x)))
 
 
 def unbroadcast(g: Tensor, x: Tensor) -> Tensor:
@@ -154,18 +163,20 @@ def flat(x: Tensor) -> Tensor:
     return x if len(dims(x.value) or ()) == 1 else op.Reshape(x, [-1])
 
 
+def _size(x: Tensor) -> Tensor | np.ndarray:
+    """How many elements ``x`` has. Not Size: runtimes fold Shape, but not Size, where the sizes are fixed when the session is made."""
+    known = static_shape(x)
+    return op.ReduceProd(op.Shape(x), keepdims=0) if known is None else np.array(int(np.prod(known)), np.int64)
+
+
 def positions(x: Tensor) -> Tensor:
     """At each element of ``x`` its place in the flattened ``x``, as int64: whatever moves elements moves these as well."""
-    known = static_shape(x)
-    size = op.Size(x) if known is None else np.array(int(np.prod(known)), np.int64)
-    return op.Reshape(op.Range(np.array(0, np.int64), size, np.array(1, np.int64)), shape_of(x), allowzero=1)
+    return _of_shape(x, op.Reshape(op.Range(np.array(0, np.int64), _size(x), np.array(1, np.int64)), shape_of(x), allowzero=1))
 
 
 def scatter_back(g: Tensor, taken: Tensor, x: Tensor) -> Tensor:
     """Zeros like ``x`` with each element of ``g`` added at the flat position that ``taken`` has for it."""
-    known = static_shape(x)
-    size = op.Reshape(op.Size(x), [1]) if known is None else np.array([int(np.prod(known))], np.int64)
-    zeros = op.Expand(np.array(0).astype(g.dtype), size)
+    zeros = op.Expand(np.array(0).astype(g.dtype), op.Reshape(_size(x), [1]))
     return reshape_like(scatter(zeros, flat(taken), flat(g), "add"), x)
 
 

@@ -11,7 +11,7 @@ def compile_model(model: Model, loss: str | None, optimizer: str | None, learnin
     """Compiles a model that is not compiled yet, or again where an option differs from its own."""
     if not model.is_compiled and loss is None:
         raise TrainingError("the model does not say what to make small: give --loss, such as sparse_categorical_crossentropy or mse")
-    if loss is optimizer is learning_rate is None:
+    if loss is None and optimizer is None and learning_rate is None:
         model.move_to(device)
         return
     chosen = optim.get(optimizer or model.optimizer or "adam")

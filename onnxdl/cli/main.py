@@ -17,6 +17,7 @@ VERBS = {
     "grad": "Write a model that also computes gradients.",
     "info": "Versions, providers, and what would fall back to the CPU.",
     "predict": "The outputs of a model for data.",
+    "profile": "Where the time of a training step goes, by layer and operator.",
     "show": "Layers, shapes, parameters, cost; draws the graph.",
     "train": "Train a gallery system, a .py file of yours, or any .onnx.",
     "visualize": "Draw what a convolutional network sees in images.",

@@ -1,7 +1,8 @@
 """SPEC: a gallery name, a .py file of the user's, or any .onnx file, as something to build and train.
 
 A .py file, like a gallery file, defines ``build()``, which returns a compiled Model, and may define ``data(path)``, which
-returns ``(x, y), (x_test, y_test)``, and the numbers ``EPOCHS`` and ``BATCH_SIZE``. Where training is no plain ``fit`` (two
+returns ``(x, y), (x_test, y_test)``, and the numbers ``EPOCHS`` and ``BATCH_SIZE``. ``build`` may take ``shape``, that of a sample, and
+``classes``, their number: they are given where --data names other data. Where training is no plain ``fit`` (two
 models in turn, several runs compared, pictures), it defines ``main(folder)`` instead, which does all of it, writes what it makes
 into the folder, a Path, and returns its results, numbers by name. It may also take ``epochs``, and ``data``, the path of --data or None.
 """
@@ -44,13 +45,14 @@ class Spec:
         """How many samples a step it asks for."""
         return int(getattr(self.module, "BATCH_SIZE", 32))
 
-    def build(self) -> Model:
-        """The model, compiled where the SPEC says how."""
+    def build(self, x: Any = None, y: Any = None) -> Model:
+        """The model, compiled where the SPEC says how; for data of the user's, if given, where ``build`` takes what differs there."""
         if self.file is not None:
             from onnxdl.converters.registry import load
 
             return load(self.file)
-        model = self._call("build")
+        known = {} if y is None else {"shape": tuple(x.shape[1:]), "classes": y.shape[1] if y.ndim > 1 else int(y.max()) + 1}
+        model = self._call("build", **{name: value for name, value in known.items() if name in self.takes("build")})
         if not isinstance(model, Model):
             raise TrainingError(f"{self.name}: build() returned {type(model).__name__}, but must return an ox.Model")
         return model
@@ -60,15 +62,15 @@ class Spec:
         """Whether it runs its training itself."""
         return hasattr(self.module, "main")
 
-    @property
-    def main_takes(self) -> set[str]:
-        """The names of what its ``main`` takes."""
-        return set(inspect.signature(self.module.main).parameters)  # type: ignore[union-attr]
+    def takes(self, function: str) -> set[str]:
+        """The names of what one of its functions takes."""
+        found = getattr(self.module, function, None)
+        return set(inspect.signature(found).parameters) if found is not None else set()
 
     def main(self, folder: Path, epochs: int | None, data: str | None = None) -> dict[str, float]:
         """Runs its training; returns the results."""
-        options: dict[str, Any] = {"epochs": epochs or self.epochs} if "epochs" in self.main_takes else {}
-        if "data" in self.main_takes:
+        options: dict[str, Any] = {"epochs": epochs or self.epochs} if "epochs" in self.takes("main") else {}
+        if "data" in self.takes("main"):
             options["data"] = data
         return dict(self._call("main", folder, **options) or {})
 

@@ -50,9 +50,9 @@ def command(
     chosen = resolve(spec)
     folder = RunFolder(output or Path("runs") / chosen.name)
     if chosen.has_main:
-        options = {"data": data, "epochs": epochs, "batch-size": batch_size, "loss": loss, "optimizer": optimizer}
+        options: dict[str, object] = {"data": data, "epochs": epochs, "batch-size": batch_size, "loss": loss, "optimizer": optimizer}
         options["learning-rate"] = learning_rate
-        given = [f"--{name}" for name, value in options.items() if value is not None and name not in chosen.main_takes]
+        given = [f"--{name}" for name, value in options.items() if value is not None and name not in chosen.takes("main")]
         given += ["--resume"] * resume
         if given:
             raise TrainingError(f"{chosen.name} trains in a way of its own and takes no {', '.join(given)}")
@@ -62,9 +62,10 @@ def command(
         click.echo(f"{folder.path}: " + "  ".join(f"{name} {value:.4g}" for name, value in results.items()))
         return
     folder.begin(resume)
-    model = chosen.build()
-    compile_model(model, loss, optimizer, learning_rate, device)
+    model = chosen.build() if data is None else None
     (x, y), test = chosen.data(data)
+    model = model or chosen.build(x, y)
+    compile_model(model, loss, optimizer, learning_rate, device)
     try:
         history = model.fit(
             x,

@@ -8,6 +8,7 @@ from onnxdl.data.images import ImageFiles, ImageFolder, read_images
 from onnxdl.data.lazy import LazyArray, Rows
 from onnxdl.data.prefetch import prefetched
 from onnxdl.data.split import Split, hold_out, require
+from onnxdl.data.splits import read_image_split, read_text_split
 from onnxdl.data.streams import IterableBatches, SequenceBatches
 from onnxdl.data.text import TextFolder, TextVectorization, pad_sequences, read_texts
 
@@ -29,8 +30,10 @@ __all__ = [
     "read_cifar",
     "read_data",
     "read_idx",
+    "read_image_split",
     "read_images",
     "read_mnist",
+    "read_text_split",
     "read_texts",
     "require",
     "walk",

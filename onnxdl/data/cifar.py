@@ -27,7 +27,10 @@ def read_cifar(folder: str | os.PathLike[str]) -> Split:
         return _read(ten, labels=1), _read([place / "test_batch.bin"], labels=1)
     if (place / "train.bin").exists():
         return _read([place / "train.bin"], labels=2), _read([place / "test.bin"], labels=2)
-    raise FormatError(f"{place} holds neither data_batch_1.bin (CIFAR-10) nor train.bin (CIFAR-100)")
+    raise FormatError(
+        f"{place} holds neither data_batch_1.bin (CIFAR-10) nor train.bin (CIFAR-100); "
+        "download the binary version from https://www.cs.toronto.edu/~kriz/cifar.html and unpack it"
+    )
 
 
 def _read(files: Sequence[Path], labels: int) -> Arrays:

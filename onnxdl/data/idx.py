@@ -59,5 +59,6 @@ def read_mnist(folder: str | os.PathLike[str]) -> Split:
 def _one_of(folder: Path, pattern: str) -> Path:
     found = sorted(folder.glob(pattern))
     if not found:
-        raise FormatError(f"{folder} holds no file {pattern.replace('*', '-', 2).rstrip('*')}, plain or .gz")
+        name = pattern.replace("*", "-", 2).rstrip("*")
+        raise FormatError(f"{folder} holds no file {name}, plain or .gz; download MNIST's four from https://yann.lecun.com/exdb/mnist")
     return found[0]

@@ -22,7 +22,14 @@ from google.protobuf.message import EncodeError
 from onnxdl.errors import FormatError
 from onnxdl.graph.files import byte_size, check_tensor, copied_without, read_proto, tensors_of
 from onnxdl.graph.trace import DEFAULT_OPSET, IR_VERSION
-from onnxdl.graph.upgrades import asymmetric_resizes, restore_asymmetric, rewrite_batch_scans, rewrite_group_norms, show_scans
+from onnxdl.graph.upgrades import (
+    asymmetric_resizes,
+    match_pad_values,
+    restore_asymmetric,
+    rewrite_batch_scans,
+    rewrite_group_norms,
+    show_scans,
+)
 
 T = TypeVar("T")
 
@@ -76,6 +83,7 @@ def _imported(proto: onnx.ModelProto, source: str) -> ir.Model:
         asymmetric = asymmetric_resizes(model, original)
         model = _upgraded(model, source)
         restore_asymmetric(model, asymmetric)
+        match_pad_values(model)
         if hidden:
             show_scans(model)
         model = _with_shapes(model, source)
@@ -143,7 +151,13 @@ def _refuse_unusable(model: onnx.ModelProto, opset: int, source: str) -> None:
         raise FormatError(
             f"{source} holds Scan of opset 8 with sequence_lens (node {scan.name!r}), which none has now; export it with opset 9 or later"
         )
+    kinds = [v.type.tensor_type for v in model.graph.output if v.type.HasField("tensor_type")]
+    unshaped = [kind for kind in kinds if not kind.HasField("shape")]
+    for kind in unshaped:
+        kind.shape.SetInParent()  # the checker wants a shape, which ONNX Runtime does not
     _guarded(lambda: onnx.checker.check_model(model), source, "it breaks the ONNX standard")
+    for kind in unshaped:
+        kind.ClearField("shape")
 
 
 def _scan_with_lengths(graph: onnx.GraphProto) -> onnx.NodeProto | None:

@@ -8,7 +8,6 @@ small integer tensors are followed, symbols included, so that ``Reshape(x, Shape
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Callable, Hashable
 from functools import cache
 
@@ -18,9 +17,7 @@ import onnx_ir as ir
 from onnxdl.errors import ShapeError
 from onnxdl.graph.contents import CONTENT_LIMIT, Content, Dim, content, dims, follow_contents
 from onnxdl.graph.microsoft import DOMAIN, infer_microsoft
-from onnxdl.graph.ranks import open_shape
-
-_fresh = itertools.count()
+from onnxdl.graph.ranks import demand_ranks, name_unknown_dims, open_shape
 
 
 def describe(value: ir.Value | None) -> str:
@@ -37,6 +34,7 @@ def describe(value: ir.Value | None) -> str:
 
 def infer(node: ir.Node, opset: int, domain_version: int = 1) -> None:
     """Sets type and shape of every output of ``node``; raises ShapeError where the standard refuses its inputs."""
+    demand_ranks(node)
     if node.domain == "" and node.op_type in _CONTROL_FLOW:
         _CONTROL_FLOW[node.op_type](node)
     elif node.domain == DOMAIN:
@@ -47,7 +45,7 @@ def infer(node: ir.Node, opset: int, domain_version: int = 1) -> None:
         _scale_known_dims(node)
     follow_contents(node)
     for output in node.outputs:
-        _name_unknown_dims(output)
+        name_unknown_dims(output)
 
 
 @cache
@@ -203,15 +201,11 @@ def _scale_known_dims(node: ir.Node) -> None:
     factors = known.numpy().tolist() if known is not None else []
     wanted = content(sizes)
     if len(factors) == len(x.shape):
-        output.shape = ir.Shape([d if f == 1 else int(d * f) if isinstance(d, int) else None for d, f in zip(x.shape, factors, strict=True)])
+        output.shape = ir.Shape(
+            [d if f == 1 else int(d * f) if isinstance(d, int) else None for d, f in zip(x.shape, factors, strict=True)]
+        )
     elif wanted is not None and "keep_aspect_ratio_policy" not in node.attributes:
         output.shape = ir.Shape(wanted)
-
-
-def _name_unknown_dims(value: ir.Value) -> None:
-    if value.shape is None or not value.shape.has_unknown_dim():
-        return
-    value.shape = ir.Shape([f"_d{next(_fresh)}" if isinstance(d, ir.SymbolicDim) and d.value is None else d for d in value.shape])
 
 
 # ---- control flow: the types of the bodies' outputs ----------------------------------------------------------------

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
+from onnxdl.graph.contents import Dim, dims
+
 DOMAIN = "com.microsoft"
 
 Infer = Callable[[ir.Node], None]
@@ -48,16 +50,28 @@ def _embedded(node: ir.Node, infer: Infer) -> None:
 
 
 def _attended(node: ir.Node, infer: Infer) -> None:
-    query, value = node.inputs[0], node.inputs[2] if len(node.inputs) > 2 else None
-    rank_three = query is not None and query.shape is not None and value is not None and value.shape is not None and len(value.shape) == 3
-    if query is None or not rank_three:
+    """Of query, key and value in any of the forms that they may be packed in, see the rule."""
+    query, key, value = (_dims_of(node, i) for i in range(3))
+    n = node.attributes.get_int("num_heads", 1)
+    if query is None:
         return
-    assert query.shape is not None
-    assert value is not None
-    assert value.shape is not None
-    _give(node.outputs[0], query, ir.Shape([*query.shape[:-1], value.shape[-1]]))
+    size: Dim = None
+    if len(query) == 5:
+        size = query[4]
+    elif key is not None and len(key) == 5:
+        size = key[4]
+    elif value is not None:
+        size = value[3] if len(value) == 4 else value[2] // n if isinstance(value[2], int) else None
+    first = node.inputs[0]
+    _give(node.outputs[0], first, ir.Shape([*query[:2], size * n if isinstance(size, int) else None]))
     for output in node.outputs[1:]:
-        _give(output, query, ir.Shape([query.shape[0], node.attributes.get_int("num_heads", 1), None, None]))
+        _give(output, first, ir.Shape([query[0], n, None, None]))
+
+
+def _dims_of(node: ir.Node, i: int) -> tuple[Dim, ...] | None:
+    """The dimensions of an input, None where it is absent or its rank is not known."""
+    value = node.inputs[i] if i < len(node.inputs) else None
+    return None if value is None else dims(value)
 
 
 def _as_standard(op_type: str, inputs: list[ir.Value | None], attributes: list[ir.Attr], node: ir.Node, infer: Infer) -> None:

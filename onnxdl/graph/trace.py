@@ -178,6 +178,10 @@ class Trace:
             self._constants[key] = tensor
         return tensor
 
+    def forget_constants(self) -> None:
+        """Writes constants anew from here on."""
+        self._constants.clear()
+
     def _constant_in_reach(self, key: tuple[str, tuple[int, ...], bytes]) -> Tensor | None:
         trace: Trace | None = self
         while trace is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import onnx
 
 _ASYMMETRIC_UNTIL = 10  # Upsample, and the first Resize, placed samples at x * scale, which later is one mode of several
+_FLOAT = onnx.TensorProto.FLOAT
 _HIDDEN = "onnxdl.hidden"
 
 
@@ -92,6 +93,28 @@ def restore_asymmetric(model: onnx.ModelProto, outputs: set[str]) -> None:
             if _is(node, "Resize") and node.output[0] in outputs:
                 node.attribute.append(onnx.helper.make_attribute("coordinate_transformation_mode", "asymmetric"))
                 node.attribute.append(onnx.helper.make_attribute("nearest_mode", "floor"))
+
+
+def match_pad_values(model: onnx.ModelProto) -> None:
+    """Gives the number that fills a Pad, which the converter writes as float32, the type of what is padded."""
+    graph = model.graph
+    types = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.value_info)}
+    types.update((t.name, t.data_type) for t in graph.initializer)
+    for nodes in _node_lists(model):
+        for i, node in reversed(list(enumerate(nodes))):
+            if (
+                _is(node, "Pad")
+                and len(node.input) > 2
+                and types.get(node.input[0], _FLOAT) != _FLOAT == _type_of(node.input[2], nodes, types)
+            ):
+                value = f"{node.output[0]}/value"
+                nodes.insert(i, onnx.helper.make_node("CastLike", [node.input[2], node.input[0]], [value]))
+                nodes[i + 1].input[2] = value
+
+
+def _type_of(name: str, nodes: Any, types: dict[str, int]) -> int | None:
+    made = next((n for n in nodes if name in n.output and n.op_type == "Constant"), None)
+    return made.attribute[0].t.data_type if made is not None else types.get(name)
 
 
 def _is(node: onnx.NodeProto, op_type: str) -> bool:

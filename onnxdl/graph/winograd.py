@@ -1,21 +1,26 @@
-r"""3x3 convolution of stride 1 by Winograd's algorithm F(4x4, 3x3), in standard operators (Lavin and Gray 2016).
+r"""Convolution of stride 1 by Winograd's algorithm F(m x m, r x r), in standard operators (Lavin and Gray 2016).
 
-Each 4x4 tile of the output is :math:`A^T [(G w G^T) \odot (B^T x B)] A` with a 6x6 tile of the input: 36 products for each pair
-of channels instead of 144. The three transforms are products with Kronecker squares of A, B and G, the sum over channels is 36
-matrix products at once. The gradient of the weights is :math:`G^T [(B^T x B) \odot (A g A^T)] G` with the same transform of the
-input, so a training step computes that once.
+Each m x m tile of the output is :math:`A^T [(G w G^T) \odot (B^T x B)] A` with a tile of the input of m + r - 1: for F(4x4, 3x3) 36
+products for each pair of channels instead of 144. The three transforms are products with Kronecker squares of A, B and G, the
+sum over channels is one batched matrix product. The gradient of the weights is :math:`G^T [(B^T x B) \odot (A g A^T)] G` with the
+same transform of the input, so a training step computes that once.
 
 Space is the outer axis inside, batch and channels the inner ones: gathering tiles then copies whole rows and asks for no known
-batch size. The rounding error is that of Winograd's algorithm everywhere, 4e-6 to 1e-5 of the largest value in float32, ten
-times that of the direct sum.
+batch size. Rounding errors in float32 are those of Winograd's algorithm everywhere: 4e-6 to 1e-5 of the largest value for m = 4,
+5e-7 for m = 2; m = 1 is a direct sum, which differs from Conv only in its order, and is quick for maps of a few places.
 
-Measured on the CPU provider, one thread, forward and both gradients in ms, against its own best direct forms: 64 channels 32x32
-54.1 and 89.1, 128 channels 16x16 36.4 and 84.2, 64 channels 8x8 2.62 and 7.15, 32 channels 16x16 3.42 and 6.94.
+Measured on the CPU provider, one thread, float32, ms for forward and both gradients (channels, map, batch): these forms | the
+best direct ones | PyTorch.
+
+    64, 32x32, 16: 36.0 | 54.4 | 45.6        128, 16x16, 16: 23.3 | 47.4 | 33.9        512, 4x4, 16 (m = 2): 29.8 | 50.5 | 34.5
+    64, 8x8, 32: 3.7 | 7.2 | 4.9             256, 8x8, 16: 21.0 | 43.7 | 32.4          512, 2x2, 16 (m = 1): 16.7 | 36.0 | 15.2
+    32, 16x16, 32: 6.1 | 8.4 | 5.7           16, 32x32, 32: 10.7 | 9.4 | 6.5, so it is left to Conv
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -27,41 +32,46 @@ ASSUMED_BATCH = 16
 """What an unknown batch is taken for in the choice between the forms."""
 
 
+KERNELS = (3, 4, 5)
+TILES = (4, 2, 1)
+POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
+"""Where the polynomials are evaluated, beside infinity: small numbers, in the order that keeps rounding errors low."""
+
+
 class Form(NamedTuple):
-    """F(m x m, 3x3): output tiles of m x m by the matrices A [m, m + 2], B [m + 2, m + 2] and G [m + 2, 3]; m = 1 is the direct sum."""
+    """F(m x m, r x r): output tiles of m x m by matrices A [m, t], B [t, t] and G [t, r], t = m + r - 1; m = 1 is the direct sum."""
 
     m: int
+    r: int
     a: np.ndarray
     b: np.ndarray
     g: np.ndarray
 
-
-_SIXTHS = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], float) / 24
-FORMS = (
-    Form(
-        4,
-        np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], float),
-        np.array(
-            [
-                *[[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0]],
-                *[[0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]],
-            ],
-            float,
-        ),
-        _SIXTHS,
-    ),
-    Form(
-        2,
-        np.array([[1, 1, 1, 0], [0, 1, -1, -1]], float),
-        np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], float),
-        np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]], float) / 2,
-    ),
-    Form(1, np.ones((1, 3)), np.eye(3), np.eye(3)),
-)
+    @property
+    def products(self) -> int:
+        """The products for one tile and pair of channels."""
+        return (self.m + self.r - 1) ** 2
 
 
-def best_form(channels: int, filters: int, space: Sequence[int], exact: bool) -> Form | None:
-    """The form that is quickest for this size of output, None if Conv is; ``exact`` leaves only direct sums.
+@cache
+def form_of(m: int, r: int) -> Form:
+    """The matrices of F(m x m, r x r), by Lagrange interpolation at ``POINTS`` (Winograd 1980)."""
+    t = m + r - 1
+    if m == 1:
+        return Form(m, r, np.ones((1, t)), np.eye(t), np.eye(t))
+    points = np.array(POINTS[: t - 1])
+    a, b, g = np.zeros((m, t)), np.zeros((t, t)), np.zeros((t, r))
+    for i, point in enumerate(points):
+        others = np.delete(points, i)
+        a[:, i], g[i] = point ** np.arange(m), point ** np.arange(r) / np.prod(point - others)
+        b[i, : t - 1] = np.poly(others)[::-1]
+    a[-1, -1] = g[-1, -1] = 1.0
+    b[-1] = np.poly(points)[::-1]
+    return Form(m, r, a, b, g)
+
+
+def best_form(r: int, channels: int, filters: int, space: Sequence[int], exact: bool) -> Form | None:
+    """The form that is quickest for kernels of r x r and this size of output, None if Conv is; ``exact`` leaves only direct sums.
 
     The costs are nanoseconds of one thread, fitted to the measurements above: 0.02 for a multiplication and addition in a
     product, 1 for an element that is gathered and transformed, 0.5 for one that is transformed back, 1.1 for an element of the
@@ -69,12 +79,10 @@ def best_form(channels: int, filters: int, space: Sequence[int], exact: bool) ->
     """
     places = space[0] * space[1] * ASSUMED_BATCH
     columns = max(space[0] * space[1], 16) * ASSUMED_BATCH
-    least = 0.9 * (0.025 * 9 * channels * filters * columns + 0.35 * 9 * channels * places)
+    least = 0.9 * r * r * (0.025 * channels * filters * columns + 0.35 * channels * places)
     best = None
-    for form in FORMS:
-        if exact and form.m > 1:
-            continue
-        side = (form.m + 2) ** 2
+    for form in (form_of(m, r) for m in TILES if m == 1 or not exact):
+        side = form.products
         tiles = -(-space[0] // form.m) * -(-space[1] // form.m) * ASSUMED_BATCH
         there, back = (1 + 0.02 * side) * channels, (0.5 + 0.02 * form.m**2) * filters
         cost = side * (tiles * (there + back + 0.02 * channels * filters) + 1.1 * channels * filters)
@@ -84,21 +92,21 @@ def best_form(channels: int, filters: int, space: Sequence[int], exact: bool) ->
 
 
 def convolution(x: Tensor, w: Tensor, pads: Sequence[int], form: Form, *, transposed: bool = False) -> Tensor:
-    """``Conv(x, w)`` of x [N, C, H, W] and w [M, C, 3, 3], or with ``transposed`` its adjoint, of x [N, M, H, W].
+    """``Conv(x, w)`` of x [N, C, H, W] and w [M, C, r, r], or with ``transposed`` its adjoint, of x [N, M, H, W].
 
     All sizes but N are known; the padding is (top, left, bottom, right). That of an adjoint is the one of its own input.
     """
-    m, side = form.m, (form.m + 2) ** 2
-    channels, height, width = (int(d) for d in x.shape[1:])
-    filters = int(w.shape[1 if transposed else 0])
-    out = (height + pads[0] + pads[2] - 2, width + pads[1] + pads[3] - 2)
+    m, r, side = form.m, form.r, form.products
+    channels, height, width = known_sizes(x)[1:]
+    filters = known_sizes(w)[1 if transposed else 0]
+    out = (height + pads[0] + pads[2] - r + 1, width + pads[1] + pads[3] - r + 1)
     v = _input_tiles(x, pads, out, form)
-    kernel = np.kron(form.g, form.g).reshape(side, 3, 3)
+    kernel = np.kron(form.g, form.g).reshape(side, r, r)
     if transposed:  # the kernel turned by 180 degrees: the transform of it, turned instead
         kernel = kernel[:, ::-1, ::-1]
-    taps_last = op.Reshape(w, _ints(channels * filters, 9))  # transposed within the products only: to move a weight costs more
-    u = op.MatMul(_of(kernel.reshape(side, 9), w), op.Transpose(taps_last, perm=[1, 0]))
-    u = op.Reshape(u, _ints(side, int(w.shape[0]), int(w.shape[1])))
+    taps_last = op.Reshape(w, _ints(channels * filters, r * r))  # transposed within the products only: to move a weight costs more
+    u = op.MatMul(_of(kernel.reshape(side, r * r), w), op.Transpose(taps_last, perm=[1, 0]))
+    u = op.Reshape(u, _ints(side, *known_sizes(w)[:2]))
     products = op.MatMul(v, u if transposed else op.Transpose(u, perm=[0, 2, 1]))
     rows, columns = _tiles(out[0], m), _tiles(out[1], m)
     if m == 1:
@@ -115,28 +123,27 @@ def convolution(x: Tensor, w: Tensor, pads: Sequence[int], form: Form, *, transp
 
 
 def weight_gradient(g: Tensor, x: Tensor, pads: Sequence[int], form: Form) -> Tensor:
-    """The gradient [M, C, 3, 3] of the weights of ``Conv(x)``, given the gradient g [N, M, OH, OW] of its output."""
-    channels, filters, side = int(x.shape[1]), int(g.shape[1]), (form.m + 2) ** 2
-    out = (int(g.shape[2]), int(g.shape[3]))
+    """The gradient [M, C, r, r] of the weights of ``Conv(x)``, given the gradient g [N, M, OH, OW] of its output."""
+    channels, (_, filters, *out), side = known_sizes(x)[1], known_sizes(g), form.products
     v = _input_tiles(x, pads, out, form)
     back = np.kron(form.a, form.a).T
     d = _transformed(g, (0, 0, *_missing(out, form.m)), form.m, form.m, back if form.m > 1 else None, out)
     product = op.Reshape(op.MatMul(op.Transpose(d, perm=[0, 2, 1]), v), _ints(side, filters * channels))
     taps_last = op.MatMul(op.Transpose(product, perm=[1, 0]), _of(np.kron(form.g, form.g), x))
-    dw: Tensor = op.Reshape(taps_last, _ints(filters, channels, 3, 3))
+    dw: Tensor = op.Reshape(taps_last, _ints(filters, channels, form.r, form.r))
     return dw
 
 
 def _input_tiles(x: Tensor, pads: Sequence[int], out: Sequence[int], form: Form) -> Tensor:
-    """The transformed tiles of the input, [(m + 2)^2, tiles * N, C]."""
+    """The transformed tiles of the input, [t^2, tiles * N, C]."""
     more = _missing(out, form.m)
     transform = np.kron(form.b, form.b) if form.m > 1 else None
-    return _transformed(x, (pads[0], pads[1], pads[2] + more[0], pads[3] + more[1]), form.m + 2, form.m, transform, out)
+    return _transformed(x, (pads[0], pads[1], pads[2] + more[0], pads[3] + more[1]), form.m + form.r - 1, form.m, transform, out)
 
 
 def _transformed(x: Tensor, pads: Sequence[int], size: int, step: int, transform: np.ndarray | None, out: Sequence[int]) -> Tensor:
     """Tiles of ``size`` at every ``step``-th place of the padded ``x``, each led through a transform: [size^2 or more, tiles * N, C]."""
-    channels, height, width = (int(d) for d in x.shape[1:])
+    channels, height, width = known_sizes(x)[1:]
     space_first = op.Transpose(op.Reshape(x, _ints(-1, height * width)), perm=[1, 0])
     if any(pads):
         space = op.Reshape(space_first, _ints(height, width, -1))
@@ -152,7 +159,13 @@ def _transformed(x: Tensor, pads: Sequence[int], size: int, step: int, transform
     if transform is not None:
         tiles = op.MatMul(_of(transform, x), tiles)
     count = size * size if transform is None else len(transform)
-    return op.Reshape(tiles, _ints(count, -1, channels))  # type: ignore[no-any-return]
+    made: Tensor = op.Reshape(tiles, _ints(count, -1, channels))
+    return made
+
+
+def known_sizes(x: Tensor) -> list[int]:
+    """The dimensions of ``x``, 0 for those that are not known."""
+    return [d if isinstance(d, int) else 0 for d in x.shape]
 
 
 def _tiles(length: int, m: int) -> int:

@@ -46,7 +46,7 @@ def check_path(path: str | os.PathLike[str]) -> Report:
     kind = metadata.get("onnxdl.kind")
     if kind in ("train-step", "evaluation-step"):
         _check_step(where.name, model, report)
-    elif model.training_info or "onnxdl.protocol" in metadata and kind != "init":
+    elif model.training_info or ("onnxdl.protocol" in metadata and kind != "init"):
         _check_embedded(where.name, model, report)
     else:
         check_standard(where.name, model)
@@ -161,7 +161,9 @@ def _warn_of_operators(name: str, model: onnx.ModelProto, report: Report) -> Non
     for node in all_nodes(model.graph):
         mode = constants.get(node.input[2]) if node.op_type == "Dropout" and len(node.input) > 2 else None
         if node.op_type in _RANDOM or (mode is not None and mode.any()):
-            report.warnings.append(f"{name}: {node.op_type} (node {node.name!r}) draws from the session, so that no run can be resumed exactly")
+            report.warnings.append(
+                f"{name}: {node.op_type} (node {node.name!r}) draws from the session, so that no run can be resumed exactly"
+            )
         if node.op_type == "BatchNormalization" and any(a.name == "training_mode" and a.i for a in node.attribute):
             report.warnings.append(f"{name}: BatchNormalization in training mode (node {node.name!r}) does not run on CUDA or WebGPU")
 

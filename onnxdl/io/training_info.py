@@ -47,9 +47,10 @@ def embed(inference: ir.Model, step: ir.Model, init: ir.Model, state: Mapping[st
     model, algorithm, initialization = ir.to_proto(inference), ir.to_proto(step), ir.to_proto(init)
     algorithm, initialization = (_in_opset_of(model, m) for m in (algorithm, initialization))
     entries = [v.name.removeprefix(NEXT) for v in algorithm.graph.output if v.name.startswith(NEXT)]
-    _refuse_mismatch(model.graph, algorithm.graph, entries)
+    inputs = _inputs_shared(model.graph, algorithm)
+    _refuse_mismatch(model.graph, algorithm.graph, entries, inputs)
     training = model.training_info.add()
-    shared = _fill_algorithm(training.algorithm, model.graph, algorithm)
+    shared = _fill_algorithm(training.algorithm, model.graph, algorithm, inputs)
     _fill_initialization(training.initialization, initialization)
     first = {v.name for v in initialization.graph.output}
     values = state if state is not None else _first_state(initialization)
@@ -88,14 +89,20 @@ def _in_opset_of(model: onnx.ModelProto, other: onnx.ModelProto) -> onnx.ModelPr
     return raised
 
 
-def _refuse_mismatch(graph: onnx.GraphProto, step: onnx.GraphProto, entries: Iterable[str]) -> None:
+def _inputs_shared(graph: onnx.GraphProto, step: onnx.ModelProto) -> set[str]:
+    """The inference graph's inputs that are the step's too: not all of a like name, for the step may call a target so."""
+    listed = next((p.value.split("\n") for p in step.metadata_props if p.key == "onnxdl.inputs"), [v.name for v in step.graph.input])
+    return {v.name for v in graph.input} & set(listed)
+
+
+def _refuse_mismatch(graph: onnx.GraphProto, step: onnx.GraphProto, entries: Iterable[str], shared: set[str]) -> None:
     """Raises FormatError where one name means two things."""
     inputs = {v.name: v for v in step.input}
     for name in entries:
         if name not in inputs:
             raise FormatError(f"the train step gives {NEXT + name!r} but has no input {name!r}; it does not follow the protocol")
     for value in graph.input:
-        other = inputs.get(value.name)
+        other = inputs.get(value.name) if value.name in shared else None
         if other is not None and not _same_kind(value.type.tensor_type, other.type.tensor_type):
             raise FormatError(f"the input {value.name!r} has one type or shape in the model and another in the train step")
     for tensor in graph.initializer:
@@ -115,14 +122,14 @@ def _same_kind(a: onnx.TypeProto.Tensor, b: onnx.TypeProto.Tensor) -> bool:
     )
 
 
-def _fill_algorithm(target: onnx.GraphProto, graph: onnx.GraphProto, step: onnx.ModelProto) -> set[str]:
+def _fill_algorithm(target: onnx.GraphProto, graph: onnx.GraphProto, step: onnx.ModelProto, common: set[str]) -> set[str]:
     """Puts the step in, without what it shares with the inference graph; returns the names of that."""
     target.CopyFrom(step.graph)
     target.name = "training"
     target.metadata_props.extend(step.metadata_props)
     entries = {v.name.removeprefix(NEXT) for v in target.output if v.name.startswith(NEXT)}
     held = {t.name: t for t in graph.initializer}
-    outer = {v.name for v in graph.input} | set(held)
+    outer = common | set(held)
     equal = {t.name for t in target.initializer if held.get(t.name) == t}
     shared = equal | {v.name for v in target.input if v.name in outer}
     inputs = [v for v in target.input if v.name not in shared | entries]

@@ -25,11 +25,11 @@ def check(model: onnx.ModelProto) -> None:
     """
     training = training_of(model)
     metadata = {p.key: p.value for p in (*model.metadata_props, *training.algorithm.metadata_props)}
-    check_protocol("training information", metadata)
+    check_protocol("the training information", metadata)
     _check_names(model, training)
     _check_bindings(model, training)
     step, init = flat_protos(model)
-    for kind, flat in (("train step", step), ("initialization", init)):
+    for kind, flat in (("the train step", step), ("the initialization", init)):
         check_operators(kind, flat)
         check_standard(kind, flat)
     updated = {plain(b.key) for b in training.update_binding}
@@ -43,7 +43,7 @@ def check_protocol(what: str, metadata: Mapping[str, str]) -> None:
     """Raises FormatError where a file follows a protocol of another version; one that names none is taken at its word."""
     protocol = metadata.get("onnxdl.protocol", PROTOCOL)
     if protocol != PROTOCOL:
-        raise FormatError(f"the {what} follows protocol {protocol!r}, but this version knows {PROTOCOL!r}; upgrade onnxdl")
+        raise FormatError(f"{what} follows protocol {protocol!r}, but this version knows {PROTOCOL!r}; upgrade onnxdl")
 
 
 def _check_names(model: onnx.ModelProto, training: onnx.TrainingInfoProto) -> None:
@@ -76,10 +76,10 @@ def _check_bindings(model: onnx.ModelProto, training: onnx.TrainingInfoProto) ->
 def check_operators(kind: str, model: onnx.ModelProto) -> None:
     """Raises FormatError where a program holds an operator that is not the standard's, or a function that a host may not inline."""
     if model.functions:
-        raise FormatError(f"the {kind} holds the model-local function {model.functions[0].name!r}; only ai.onnx operators run everywhere")
+        raise FormatError(f"{kind} holds the model-local function {model.functions[0].name!r}; only ai.onnx operators run everywhere")
     for node in all_nodes(model.graph):
         if node.domain not in ("", "ai.onnx"):
-            raise FormatError(f"the {kind} holds {node.domain}.{node.op_type} (node {node.name!r}); only ai.onnx operators run everywhere")
+            raise FormatError(f"{kind} holds {node.domain}.{node.op_type} (node {node.name!r}); only ai.onnx operators run everywhere")
 
 
 def check_standard(kind: str, model: onnx.ModelProto) -> None:
@@ -88,7 +88,7 @@ def check_standard(kind: str, model: onnx.ModelProto) -> None:
     try:
         onnx.checker.check_model(light, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise FormatError(f"the {kind} breaks the ONNX standard: {one_line(error)}") from None
+        raise FormatError(f"{kind} breaks the ONNX standard: {one_line(error)}") from None
 
 
 def check_next_values(step: onnx.ModelProto) -> None:

@@ -136,6 +136,8 @@ class Embedding(Layer):
         mask_zero: whether the number 0 pads: the layers that follow pass over those steps.
         sparse: whether a training step touches only the rows that its batch looks up, as PyTorch's ``sparse=True`` with
             SGD or SparseAdam: the optimizer's slots of all other rows stay as they are. The table must not be used otherwise.
+        weights: the table to begin with, as an array or in a list.
+        input_length: Keras's; sequences have the length of the data.
     """
 
     weight_options = ("embeddings",)
@@ -148,9 +150,12 @@ class Embedding(Layer):
         embeddings_initializer: Any = "uniform",
         mask_zero: bool = False,
         sparse: bool = False,
+        weights: Any = None,
+        input_length: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.first_weights = weights
         self.input_dim, self.output_dim, self.mask_zero, self.sparse = input_dim, output_dim, mask_zero, sparse
         self.embeddings_initializer = embeddings_initializer
 
@@ -158,6 +163,12 @@ class Embedding(Layer):
         self.embeddings = self.add_weight(
             name="embeddings", shape=(self.input_dim, self.output_dim), initializer=self.embeddings_initializer
         )
+        if self.first_weights is not None:
+            self.embeddings.value = self.first_weights[0] if isinstance(self.first_weights, list | tuple) else self.first_weights
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments without the first weights, which a file holds as weights."""
+        return {name: value for name, value in super().get_config().items() if name not in ("weights", "input_length")}
 
     def call(self, x: Tensor) -> Tensor:
         ids = x if x.dtype.kind == "i" else op.Cast(x, to="int64")

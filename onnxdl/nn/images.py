@@ -55,9 +55,11 @@ class Resizing(ImageLayer):
 
     def __init__(
         self, height: int, width: int, interpolation: str = "bilinear", crop_to_aspect_ratio: bool = False,
-        pad_to_aspect_ratio: bool = False, fill_value: float = 0.0, antialias: bool = False, **kwargs: Any,
+        pad_to_aspect_ratio: bool = False, fill_value: float = 0.0, antialias: bool = False, fill_mode: str = "constant", **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(**kwargs)
+        if fill_mode != "constant":
+            raise GraphError(f"fill_mode is 'constant', not {fill_mode!r}")
         if interpolation not in ("bilinear", "nearest", "bicubic"):
             raise GraphError(f"interpolation is 'bilinear', 'nearest' or 'bicubic', not {interpolation!r}")
         self.height, self.width, self.interpolation, self.antialias = height, width, interpolation, antialias

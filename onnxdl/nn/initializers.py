@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from onnxdl.config import Configurable
 from onnxdl.errors import GraphError
 from onnxdl.graph import op, random
 from onnxdl.graph.dtypes import DTypeLike, to_numpy
 from onnxdl.graph.tensor import Tensor, as_tensor
 from onnxdl.names import resolve
-from onnxdl.config import Configurable
 
 Shape = tuple[int, ...]
 

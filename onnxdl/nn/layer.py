@@ -47,6 +47,7 @@ class Layer(Configurable):
         name: its name among its siblings; by default the attribute's name or the class's in snake case.
         trainable: False freezes all its weights.
         dtype: the element type of its weights.
+        autocast: whether it computes in float16 under mixed precision.
         activity_regularizer: a regularizer whose value on the outputs, divided by the batch's size, is added to the loss.
         weight_options: for a layer with ``weight_options = ("kernel", "bias")``, what its weights are given by name:
             ``kernel_regularizer``, ``kernel_constraint``, ``bias_regularizer`` and ``bias_constraint``. Also, for the first layer
@@ -55,7 +56,7 @@ class Layer(Configurable):
 
     weight_options: ClassVar[tuple[str, ...]] = ()
     supports_masking: ClassVar[bool] = False
-    full_precision: ClassVar[bool] = False
+    full_precision = False
     """Whether it computes in float32 under mixed precision too."""
     remat: bool = False
     """Whether the gradient computes again what happens inside, as ``ox.remat`` says."""
@@ -68,12 +69,14 @@ class Layer(Configurable):
         trainable: bool = True,
         dtype: DTypeLike = "float32",
         activity_regularizer: Any = None,
+        autocast: bool = True,
         **weight_options: Any,
     ) -> None:
         self.name = name
         self.built = False
         self.dtype = dtype
         self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.full_precision = type(self).full_precision or not autocast
         self._trainable = trainable
         self._parameters: dict[str, Parameter] = {}
         self._symbolic: tuple[Any, Any] | None = None

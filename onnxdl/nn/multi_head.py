@@ -32,6 +32,7 @@ class MultiHeadAttention(Layer):
         attention_axes: the axes attended over; by default all between batch and features.
         sliding_window: steps attend only to those fewer than this many away.
         use_gate: whether the heads' outputs are multiplied by a sigmoid of a projection of the query.
+        flash_attention: Keras's; the runtime decides how attention is computed.
     """
 
     weight_options = ("kernel", "bias")
@@ -41,7 +42,7 @@ class MultiHeadAttention(Layer):
         self, num_heads: int, key_dim: int, value_dim: int | None = None, dropout: float = 0.0, use_bias: bool = True,
         output_shape: int | Sequence[int] | None = None, attention_axes: int | Sequence[int] | None = None,
         sliding_window: int | None = None, kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
-        use_gate: bool = False, seed: int | None = None, **kwargs: Any,
+        use_gate: bool = False, seed: int | None = None, flash_attention: bool | None = None, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.num_heads, self.key_dim, self.value_dim = num_heads, key_dim, value_dim or key_dim

@@ -23,6 +23,7 @@ class BatchNormalization(Layer):
 
     Args:
         axis: the channel axis; by default 1 as in ``channels_first``, or the last where that is set. Rank-2 inputs have it last as well.
+        synchronized: Keras's; a step sees the whole batch here.
 
     Where the input has a mask, statistics are those of the steps that count.
     """
@@ -42,6 +43,7 @@ class BatchNormalization(Layer):
         gamma_initializer: Any = "ones",
         moving_mean_initializer: Any = "zeros",
         moving_variance_initializer: Any = "ones",
+        synchronized: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from onnxdl.config import Configurable
 from onnxdl.errors import GraphError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 from onnxdl.names import resolve
-from onnxdl.config import Configurable
 
 
 class Regularizer(Configurable):

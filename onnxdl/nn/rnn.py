@@ -25,6 +25,7 @@ class Recurrence(Layer):
         return_state: whether to give the last states too: ``(output, *states)``.
         go_backwards: whether to begin at the end; the outputs then come in that order.
         zero_output_for_mask: whether the output of a masked step is 0, or else that of the step before.
+        unroll, use_cudnn: Keras's; the runtime decides how a sequence is computed.
     """
 
     supports_masking = True
@@ -35,9 +36,14 @@ class Recurrence(Layer):
         return_state: bool = False,
         go_backwards: bool = False,
         zero_output_for_mask: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        use_cudnn: bool | str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if stateful:
+            raise GraphError(f"{type(self).__name__} keeps no states between batches: take return_state=True and pass initial_state")
         self.return_sequences, self.return_state, self.go_backwards = return_sequences, return_state, go_backwards
         self.zero_output_for_mask = zero_output_for_mask
 

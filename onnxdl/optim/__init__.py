@@ -15,11 +15,12 @@ from onnxdl.optim.muon import Muon
 from onnxdl.optim.nadam import Nadam
 from onnxdl.optim.optimizer import Optimizer, get
 from onnxdl.optim.rmsprop import RMSprop
+from onnxdl.optim.schedule_free import ScheduleFreeAdamW
 from onnxdl.optim.sgd import SGD
 from onnxdl.optim.weights import Options, Weight
 
 _KINDS: tuple[type[Optimizer], ...] = (
-    SGD, RMSprop, Adam, AdamW, Adamax, Nadam, Adagrad, Adadelta, Adafactor, Lion, Lamb, Muon, Ftrl
+    SGD, RMSprop, Adam, AdamW, Adamax, Nadam, Adagrad, Adadelta, Adafactor, Lion, Lamb, Muon, Ftrl, ScheduleFreeAdamW
 )  # fmt: skip
 NAMES: dict[str, type[Optimizer]] = {kind.__name__.lower(): kind for kind in _KINDS}
 
@@ -43,6 +44,7 @@ __all__ = [
     "Options",
     "RMSprop",
     "SGD",
+    "ScheduleFreeAdamW",
     "Weight",
     "get",
     "schedules",

@@ -16,6 +16,7 @@ class Adafactor(Optimizer):
     :math:`p - \alpha u / \max(1, rms(u) / d)`, :math:`u = g / \sqrt v`, :math:`v = r c^T / mean(r)`, r and c the means by row
     and column of :math:`g^2 + \epsilon_1`, decayed by :math:`1 - t^{-0.8}`; :math:`\alpha = \max(\epsilon_2, rms(p))
     \min(rate, 1 / \sqrt t)`. Of more than two axes the last two are factored.
+    Without ``relative_step``, :math:`\alpha = \max(\epsilon_2, rms(p)) rate`.
     """
 
     elementwise = False
@@ -27,10 +28,12 @@ class Adafactor(Optimizer):
         epsilon_1: float = 1e-30,
         epsilon_2: float = 1e-3,
         clip_threshold: float = 1.0,
+        relative_step: bool = True,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(learning_rate, **options)
         self.beta_2_decay, self.epsilon_1, self.epsilon_2, self.clip_threshold = beta_2_decay, epsilon_1, epsilon_2, clip_threshold
+        self.relative_step = relative_step
 
     def slots_for(self, name: str, shape: Shape) -> dict[str, tuple[Shape, float]]:
         return {"r": (shape[:-1], 0.0), "c": (shape[:-2] + shape[-1:], 0.0)} if len(shape) > 1 else {"v": (shape, 0.0)}
@@ -46,7 +49,8 @@ class Adafactor(Optimizer):
             u = g * op.Unsqueeze(by_row, [-1]) * op.Unsqueeze(1.0 / op.Sqrt(new["c"]), [-2])
         else:
             u = g / op.Sqrt(new["v"])
-        alpha = op.Max(_rms(p), self.epsilon_2) * op.Min(rate, 1.0 / op.Sqrt(scalars["t"]))
+        rate = op.Min(rate, 1.0 / op.Sqrt(scalars["t"])) if self.relative_step else rate
+        alpha = op.Max(_rms(p), self.epsilon_2) * rate
         return p - alpha / op.Max(_rms(u) / self.clip_threshold, 1.0) * u, new
 
 

@@ -35,6 +35,9 @@ class Muon(Optimizer):
         exclude_embeddings: bool = True,
         adam_lr_ratio: float = 1.0,
         momentum: float = 0.95,
+        muon_a: float = 3.4445,
+        muon_b: float = -4.775,
+        muon_c: float = 2.0315,
         ns_steps: int = 5,
         nesterov: bool = True,
         rms_rate: float | None = 0.2,
@@ -44,6 +47,7 @@ class Muon(Optimizer):
         self.adam = Adam(learning_rate, adam_beta_1, adam_beta_2, epsilon, weight_decay=adam_weight_decay)
         self.scalars, self.adam_lr_ratio = self.adam.scalars, adam_lr_ratio
         self.excluded = [*exclude_layers, *(["(?i)embedding"] if exclude_embeddings else [])]
+        self.coefficients = muon_a, muon_b, muon_c
         self.momentum, self.ns_steps, self.nesterov, self.rms_rate = momentum, ns_steps, nesterov, rms_rate
 
     def slots_for(self, name: str, shape: Shape) -> dict[str, tuple[Shape, float]]:
@@ -62,17 +66,17 @@ class Muon(Optimizer):
         if "momentum" not in slots:
             return self.adam.update(p, g, rate * self.adam_lr_ratio, slots, scalars)
         m = self.momentum * slots["momentum"] + g
-        direction = orthogonalized(g + self.momentum * m if self.nesterov else m, self.ns_steps)
+        direction = orthogonalized(g + self.momentum * m if self.nesterov else m, self.ns_steps, *self.coefficients)
         factor = max(shape_of(p)) ** 0.5 * self.rms_rate if self.rms_rate is not None else 1.0
         return p - rate * factor * direction, {"momentum": m}
 
 
-def orthogonalized(x: Tensor, steps: int) -> Tensor:
+def orthogonalized(x: Tensor, steps: int, a: float = 3.4445, b: float = -4.775, c: float = 2.0315) -> Tensor:
     """About U V^T of x = U S V^T, by Newton and Schulz's iteration x' = a x + (b x x^T + c (x x^T)^2) x of the fifth order."""
     rows, columns = shape_of(x)
     x = op.Transpose(x) if rows > columns else x
     x = x / (op.ReduceL2(x, keepdims=0) + 1e-7)
     for _ in range(steps):
         square = x @ op.Transpose(x)
-        x = 3.4445 * x + (-4.775 * square + 2.0315 * square @ square) @ x
+        x = a * x + (b * square + c * square @ square) @ x
     return op.Transpose(x) if rows > columns else x

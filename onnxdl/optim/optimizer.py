@@ -71,7 +71,7 @@ class Optimizer(Configurable):
         elif callable(value):
             raise GraphError("a schedule is part of the train step: give it to a new optimizer, and compile again")
         else:
-            live.assign(np.float32(value))
+            live.assign(np.full((), value, np.float32))
 
     @property
     def iterations(self) -> int:

@@ -38,6 +38,7 @@ class ExponentialDecay(LearningRateSchedule):
     decay_steps: float
     decay_rate: float
     staircase: bool = False
+    name: str | None = None
 
     def __call__(self, step: Tensor) -> Tensor:
         return self.initial_learning_rate * op.Exp(math.log(self.decay_rate) * _turns(step, self.decay_steps, self.staircase))
@@ -51,6 +52,7 @@ class InverseTimeDecay(LearningRateSchedule):
     decay_steps: float
     decay_rate: float
     staircase: bool = False
+    name: str | None = None
 
     def __call__(self, step: Tensor) -> Tensor:
         return self.initial_learning_rate / (1.0 + self.decay_rate * _turns(step, self.decay_steps, self.staircase))
@@ -68,6 +70,7 @@ class PolynomialDecay(LearningRateSchedule):
     end_learning_rate: float = 0.0001
     power: float = 1.0
     cycle: bool = False
+    name: str | None = None
 
     def __call__(self, step: Tensor) -> Tensor:
         turns = step / self.decay_steps
@@ -83,6 +86,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 
     boundaries: Sequence[float]
     values: Sequence[float]
+    name: str | None = None
 
     def __post_init__(self) -> None:
         if len(self.values) != len(self.boundaries) + 1:
@@ -108,6 +112,7 @@ class CosineDecay(LearningRateSchedule):
     alpha: float = 0.0
     warmup_target: float | None = None
     warmup_steps: float = 0
+    name: str | None = None
 
     def __call__(self, step: Tensor) -> Tensor:
         if self.warmup_target is None:
@@ -134,6 +139,7 @@ class CosineDecayRestarts(LearningRateSchedule):
     t_mul: float = 2.0
     m_mul: float = 1.0
     alpha: float = 0.0
+    name: str | None = None
 
     def __call__(self, step: Tensor) -> Tensor:
         turns = step / self.first_decay_steps

@@ -2,7 +2,21 @@
 
 from onnxdl.runtime.cells import Cell, Results, StepSession
 from onnxdl.runtime.in_place import written_in_place
+from onnxdl.runtime.profiling import NodeTime, node_times
 from onnxdl.runtime.sessions import create_session, cuda_available, resolve_device, run, set_threads
 from onnxdl.runtime.threads import threads_for
 
-__all__ = ["Cell", "Results", "StepSession", "create_session", "cuda_available", "resolve_device", "run", "set_threads", "threads_for", "written_in_place"]
+__all__ = [
+    "Cell",
+    "NodeTime",
+    "Results",
+    "StepSession",
+    "create_session",
+    "cuda_available",
+    "node_times",
+    "resolve_device",
+    "run",
+    "set_threads",
+    "threads_for",
+    "written_in_place",
+]

@@ -17,12 +17,22 @@ SMALL_TENSOR = 1e6
 """Elements of a tensor below which an element-wise operator is quicker on one thread."""
 
 
+BESIDE_LOOPS = 1e9, 1e7
+"""Likewise for what stands outside the loop of a recurrent net with small steps, whose many small products weigh more."""
+
+
 def threads_for(model: ir.Model) -> int:
     """1 for a model whose every operator is small, 0, one a core, for all others."""
+    loops = any(node.op_type in _LOOPS for node in model.graph)
     for node in model.graph.all_nodes():
-        if _product(node) > SMALL_PRODUCT or _largest(node) > SMALL_TENSOR:
+        beside = loops and node.graph is model.graph and node.op_type not in _LOOPS
+        product, tensor = BESIDE_LOOPS if beside else (SMALL_PRODUCT, SMALL_TENSOR)
+        if _product(node) > product or (node.op_type not in _LOOPS and _largest(node) > tensor):
             return 0
     return 1
+
+
+_LOOPS = {"Scan", "Loop", "LSTM", "GRU", "RNN"}
 
 
 def _largest(node: ir.Node) -> float:

@@ -68,7 +68,8 @@ def feed(
             model.ensure_targets(y)
         weights = weight_arrays(model, y, sample_weight, class_weight)
         arrays = model.match(x, y if targets else None)
-        dtypes = {s.name: to_numpy(s.dtype) for s in (*model.input_specs, *model.target_specs) if s.name in arrays}
+        specs = [*model.training_inputs(), *model.target_specs] if targets else model.input_specs
+        dtypes = {s.name: to_numpy(s.dtype) for s in specs}
         samples = {**arrays, **weights}
         whole = ArrayBatches(samples, batch_size or 32, shuffle=shuffle, seed=seed, dtypes=dtypes, steps=steps)
         whole.steps = whole.steps if training else min(whole.steps, -(-whole.samples // whole.batch_size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,14 +18,26 @@ from onnxdl.train.step import Recipe, Spec
 
 
 def spec_of(t: Tensor, i: int) -> Spec:
-    """The input that an ``Input`` tensor stands for."""
-    return Spec(t.name or ("input" if i == 0 else f"input_{i}"), t.dtype, t.shape)
+    """The input that an ``Input`` tensor stands for; unknown sizes of inputs without a name are told apart."""
+    name = t.name or ("input" if i == 0 else f"input_{i}")
+    unnamed = re.compile(r"input(?=_dim_\d+$)")
+    return Spec(name, t.dtype, tuple(unnamed.sub(name, d) if isinstance(d, str) and t.name is None else d for d in t.shape))
 
 
 def spec_from(array: np.ndarray, i: int, name: str | None) -> Spec:
     """The input that an array of samples calls for; whole numbers stay whole, all else becomes float32."""
     dtype = np.dtype(np.int64) if array.dtype.kind == "i" else np.dtype(np.float32)
     return Spec(name or ("input" if i == 0 else f"input_{i}"), dtype, ("batch", *array.shape[1:]))
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a train step has an input or output of its own that is called so."""
+    words = ("step", "seed", "loss", "target", "sample_weight")
+    return (
+        name in words
+        or name in metrics.NAMES
+        or re.fullmatch(r"(target|sample_weight)_\d+|(next/|optimizer\.|metrics\.).*", name) is not None
+    )
 
 
 def named_arrays(data: Any) -> list[tuple[str | None, np.ndarray]]:
@@ -127,8 +140,9 @@ def reported(losses: Sequence[Loss], plain: Any, weighted: Any) -> list[list[met
 
 
 def _nested(value: Any, n: int) -> list[list[Any]]:
-    """A list of metrics for each output, from one for all or a list with an entry for each."""
-    of_each = n > 1 and isinstance(value, list | tuple) and all(v is None or isinstance(v, list | tuple) for v in value)
+    """A list of metrics for each output: a list with an entry for each has as many; any other is for all of them."""
+    nested = isinstance(value, list | tuple) and all(v is None or isinstance(v, list | tuple) for v in value)
+    of_each = n > 1 and isinstance(value, list | tuple) and (nested or len(value) == n)
     entries = value if of_each else [value] * n
     if len(entries) != n:
         raise TrainingError(f"the model has {n} outputs, but {len(entries)} metrics entries were given")

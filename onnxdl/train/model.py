@@ -115,7 +115,7 @@ class Model(Network):
         )
         validation = None
         if held_out is not None:
-            data = (held_out,) if is_stream(held_out) else unpack(held_out)
+            data = unpack(held_out) if isinstance(held_out, tuple) or not is_stream(held_out) else (held_out,)
             validation = feed(self, *data, batch_size=validation_batch_size or batch_size, steps=validation_steps)
         return fitting.fit(
             self,

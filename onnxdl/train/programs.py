@@ -34,10 +34,10 @@ class TrainStep:
         self._stored = model.stored_step
         if self._stored is not None and weights:
             raise TrainingError("the file's own training program takes no weights of samples: compile the model again")
-        ready = self._for(Target(model.device))
+        ready = self._for(Target(model.device, exact=model.exact))
         threads = threads_for(ready) if model.device == "cpu" else 0
         if threads and written_in_place(ready):  # sparse updates have a quicker form on one thread
-            ready = self._for(Target(model.device, threads))
+            ready = self._for(Target(model.device, threads, model.exact))
         inputs = {v.name for v in ready.graph.inputs}
         model.keep_extra_state({n: a for n, a in steps.extra_state(recipe).items() if n in inputs})
         cells = {n: c for n, c in model.cells().items() if n in inputs}
@@ -71,7 +71,7 @@ class Evaluation:
 
     def __init__(self, model: Model, weights: tuple[Spec, ...] = ()) -> None:
         recipe = replace(model.recipe, weights=weights)
-        program = steps.evaluation_step(recipe, Target(model.device))
+        program = steps.evaluation_step(recipe, Target(model.device, exact=model.exact))
         inputs = {v.name for v in program.graph.inputs}
         shared = model.cells()
         self._own = {n: Cell(a, model.device) for n, a in steps.extra_state(recipe).items() if n.startswith("metrics.") and n in inputs}
@@ -88,7 +88,7 @@ class Prediction:
     """Inference with the weights as they stand."""
 
     def __init__(self, model: Model) -> None:
-        target = Target(model.device)
+        target = Target(model.device, exact=model.exact)
         program = steps.inference(model, model.input_specs, model.output_names, weights_inside=False, target=target)
         inputs = {v.name for v in program.graph.inputs}
         cells = {n: c for n, c in model.parameter_cells().items() if n in inputs}

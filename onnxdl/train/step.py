@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from onnxdl.nn.parameter import Parameter
 from onnxdl.nn.structure import tensors_in
 from onnxdl.optim import Optimizer, Weight
 from onnxdl.optim.rows import summed
+from onnxdl.optim.weights import shape_of
 
 PROTOCOL = "1"
 NEXT = "next/"
@@ -58,7 +60,10 @@ class Recipe:
 
     def parameter_names(self) -> dict[Parameter, str]:
         """The State's name of every parameter."""
-        return {p: name for name, p in self.model.named_parameters()}
+        names = {p: name for name, p in self.model.named_parameters()}
+        if taken := {"step", "seed", "loss", *(s.name for s in self.inputs), *(s.name for s in self.targets)} & set(names.values()):
+            raise TrainingError(f"a weight is called {min(taken)!r}, which the train step needs as a name of its own: rename the weight")
+        return names
 
 
 def train_step(recipe: Recipe, target: Target = PORTABLE) -> ir.Model:
@@ -225,12 +230,12 @@ def _looked_up(trace: Trace, name: str, table: Parameter) -> list[tuple[Tensor, 
 
 def _of_rows(name: str, table: Tensor, found: Sequence[tuple[Tensor, Tensor]]) -> Weight:
     """A table with the gradients of its lookups, summed by row."""
-    size, width = table.shape
+    size, width = shape_of(table)
     with scope(name.replace(".", "/")):
         ids = [op.Reshape(i.astype(np.int64), [-1]) for i, _ in found]
         gradients = [op.Reshape(g, [-1, width]) for _, g in found]
         whole = (ids[0], gradients[0]) if len(found) == 1 else (op.Concat(*ids, axis=0), op.Concat(*gradients, axis=0))
-        rows, total = summed(*whole, int(size))
+        rows, total = summed(*whole, size)
     return Weight(name, table, total, rows, whole)
 
 
@@ -242,11 +247,16 @@ def _metrics(
     given = [(t, p, w) for t, p, w, metrics in zip(targets, predictions, weights, recipe.metrics, strict=True) for _ in metrics]
     for (name, metric), (y_true, y_pred, weight) in zip(named_metrics(recipe), given, strict=True):
         with scope(f"metrics/{name}"):
-            added = metric.update(y_true, y_pred, weight) if metric.weighted else metric.update(y_true, y_pred)
-            total = {s: trace.input(f"metrics.{name}.{s}", "float32", shape) + added[s] for s, shape in metric.slots().items()}
-            results[name] = metric.result(**total)
-            following.update((f"metrics.{name}.{s}", t) for s, t in total.items())
+            entry = f"metrics.{name}."
+            before = partial(_entry, trace, entry)
+            total = metric.advanced(before, y_true, y_pred, weight if metric.weighted else None)
+            results[name] = metric.value_of(total)
+            following.update((entry + s, t) for s, t in total.items())
     return results, following
+
+
+def _entry(trace: Trace, prefix: str, slot: str, shape: tuple[int, ...]) -> Tensor:
+    return trace.input(prefix + slot, "float32", shape)
 
 
 def _metadata(kind: str, state: Mapping[str, Tensor], recipe: Recipe) -> dict[str, str]:

@@ -68,31 +68,43 @@ def embed_layer_norm(
 
 def multi_head_attention(
     q: Array,
-    k: Array,
-    v: Array,
+    k: Array | None = None,
+    v: Array | None = None,
     bias: Array | None = None,
     padding: Array | None = None,
     added: Array | None = None,
+    past_key: Array | None = None,
+    past_value: Array | None = None,
     *,
     num_heads: int,
     scale: float = 0.0,
-) -> Array:
+    unidirectional: int = 0,
+) -> Array | tuple[Array, ...]:
     """Scaled dot-product attention, head by head."""
-    width = q.shape[2]
+    heads = [x if x is None or x.ndim > 3 else x.reshape(*x.shape[:2], num_heads, -1) for x in (q, k, v)]
+    if q.ndim == 5:
+        heads = [q[:, :, :, i] for i in range(3)]
+    elif k is not None and k.ndim == 5:
+        heads[1:] = [k[:, :, :, i] for i in range(2)]
+    elif k is not None and k.ndim == 4:
+        heads[1:] = [x.swapaxes(1, 2) for x in (k, v)]
     if bias is not None:
-        q, k, v = q + bias[:width], k + bias[width : 2 * width], v + bias[2 * width :]
-    y = np.zeros(q.shape)
-    for head in range(num_heads):
-        part = slice(head * width // num_heads, (head + 1) * width // num_heads)
-        factor = scale or 1 / np.sqrt(width // num_heads)
-        scores = factor * q[..., part] @ k[..., part].swapaxes(1, 2)
-        if added is not None:
-            scores = scores + added[:, head]
-        if padding is not None:
-            scores = scores - 10000.0 * (1 - padding[:, None, :])
-        shares = np.exp(scores - scores.max(-1, keepdims=True))
-        y[..., part] = shares / shares.sum(-1, keepdims=True) @ v[..., part]
-    return y
+        parts = bias.reshape(3, num_heads, -1) * (np.array([1, 0, 0]).reshape(3, 1, 1) if k is not None and k.ndim == 4 else 1)
+        heads = [x + part for x, part in zip(heads, parts, strict=True)]
+    whole = [x.swapaxes(1, 2) for x in heads]
+    if past_key is not None:
+        whole[1:] = [np.concatenate([past, x], 2) for past, x in zip((past_key, past_value), whole[1:], strict=True)]
+    q, k, v = whole
+    scores = (scale or 1 / np.sqrt(q.shape[-1])) * q @ k.swapaxes(2, 3) + (0 if added is None else added)
+    if padding is not None:
+        counts = np.arange(k.shape[2]) < padding[:, None] if padding.ndim == 1 else padding
+        scores = scores - 10000.0 * (1 - counts[:, None, None] if counts.ndim == 2 else 1 - counts[:, None])
+    if unidirectional:
+        scores = scores - 10000.0 * (1 - np.tri(*scores.shape[2:], k=scores.shape[3] - scores.shape[2]))
+    shares = np.exp(scores - scores.max(-1, keepdims=True))
+    y = shares / shares.sum(-1, keepdims=True) @ v
+    y = y.swapaxes(1, 2).reshape(len(y), y.shape[2], -1)
+    return y if past_key is None else (y, k, v)
 
 
 def rotary(x: Array, positions: Array, cosines: Array, sines: Array, *, interleaved: int = 0, num_heads: int = 0) -> Array:

@@ -40,6 +40,7 @@ FILES = [
     (10, "float[2, 6] x", "float[2, 2] a, float[2, 4] b", "a, b = Split<axis = 1, split = [2, 4]>(x)"),
     (10, "float[2, 3] x", "float[2, 3] y", "y = Clip<min = -0.5, max = 0.5>(x)"),
     (10, "float[2, 3] x", "float[4, 4] y", 'y = Pad<mode = "constant", pads = [1, 0, 1, 1], value = 2.0>(x)'),
+    (10, "float16[2, 3] x", "float16[4, 4] y", "y = Pad<pads = [1, 0, 1, 1], value = 2.0>(x)"),
     (11, "float[2, 3, 4] x", "float[2, 4] y", "y = ReduceSum<axes = [1], keepdims = 0>(x)"),
     (11, "float[2, 3, 4] x", "float[2, 1, 4] y", "y = ReduceLogSumExp<axes = [1]>(x)"),
     (12, "float[1, 3, 1] x", "float[3] y", "y = Squeeze<axes = [0, 2]>(x)"),

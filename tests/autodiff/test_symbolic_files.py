@@ -12,8 +12,21 @@ from tests.benchmarks.scoreboard import judge
 
 BATCH = 2  # whatever a file leaves open, such as the N of its inputs
 
+# as PyTorch's older exporter writes x.squeeze(1): the rank of z is known when the file runs
+_SQUEEZED = """
+    one = Constant<value = int64[1] {1}>() s = Shape<start = 1, end = 2>(x) c = Equal(s, one)
+    z = If(c)<then_branch = t () => (float[N,3] a) { a = Squeeze(x, one) }, else_branch = e () => (float[N,M,3] b) { b = Identity(x) }>
+"""
+
 # opset, inputs, outputs, nodes
 FILES = [
+    (
+        16,
+        "float[N,M,3] x, float[4,2,1] w",
+        "float[P,Q,R] y",
+        f"{_SQUEEZED} k = Concat<axis = -2>(z, z) r = Constant<value = int64[3] {{1, 2, 1}}>() t = Tile(k, r)"
+        "i = Constant<value = int64[2] {5, 1}>() g = Gather<axis = 1>(t, i) y = Conv(g, w)",
+    ),
     (21, "float[N,3,7] x, float[4,3,3] w, float[4] b", "float[N,4,M] y", "y = Conv<dilations=[2],strides=[2],pads=[1,2]>(x,w,b)"),
     (21, "float[N,4,7,5] x, float[6,2,3,2] w", "float[N,6,P,Q] y", 'y = Conv<group=2,auto_pad="SAME_LOWER",strides=[2,3]>(x,w)'),
     (

@@ -11,7 +11,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def main() -> None:
     weights = dict(np.load(path)) if path.exists() else None
     ready = contestant(name, key)(ROWS[key], weights, int(threads))
     result = ready.train()
-    loss = float(result["loss"]) if hasattr(result, "__getitem__") and not isinstance(result, tuple) else None
+    loss = float(result["loss"]) if isinstance(result, Mapping) and "loss" in result else None
     facts: dict[str, Any] = {**ready.facts, "first_step": time.time() - float(started), "loss": loss, "predicts": ready.predict is not None}
     if "weights" in facts:
         np.savez(path, **facts.pop("weights"))

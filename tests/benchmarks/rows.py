@@ -63,6 +63,8 @@ LENET: list[Layer] = [
     *[("conv", 32, 5, 1, True), ("relu",), ("pool", 2), ("conv", 64, 5, 1, True), ("relu",), ("pool", 2)],
     *[("flatten",), ("dense", 512), ("relu",), ("dense", 10)],
 ]
+RESNET20 = residual_net(16, [(16, 3), (32, 3), (64, 3)])
+RESNET18 = residual_net(64, [(64, 2), (128, 2), (256, 2), (512, 2)])
 VGG16: list[int | str] = [64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool"]
 MOBILE: list[Layer] = [
     *[*conv(32), *separable(64), *separable(128, 2), *separable(128), *separable(256, 2), *separable(256)],
@@ -74,10 +76,8 @@ ROWS: dict[str, Row] = {
     "mlp-adam": Row("MLP 784-512-512-10, Adam", MLP, (784,), 10, 128, ("adam", 1e-3), at_least=1.0),
     "mlp-sgd": Row("MLP 784-512-512-10, SGD", MLP, (784,), 10, 128, ("sgd", 0.1), at_least=1.15),
     "lenet": Row("LeNet (5x5, 32 and 64 filters), Adam", LENET, (1, 28, 28), 10, 64, ("adam", 1e-3), at_least=1.0),
-    "resnet20": Row("ResNet-20, 32x32", residual_net(16, [(16, 3), (32, 3), (64, 3)]), (3, 32, 32), 10, 32, ("momentum", 0.1), at_least=0.9),
-    "resnet18": Row(
-        "ResNet-18, 32x32", residual_net(64, [(64, 2), (128, 2), (256, 2), (512, 2)]), (3, 32, 32), 10, 16, ("momentum", 0.1), at_least=1.1
-    ),
+    "resnet20": Row("ResNet-20, 32x32", RESNET20, (3, 32, 32), 10, 32, ("momentum", 0.1), at_least=0.9),
+    "resnet18": Row("ResNet-18, 32x32", RESNET18, (3, 32, 32), 10, 16, ("momentum", 0.1), at_least=1.1),
     "vgg16": Row("VGG16, 32x32", vgg(VGG16), (3, 32, 32), 10, 16, ("momentum", 0.01), at_least=1.1),
     "depthwise": Row("depthwise-separable, 32x32", MOBILE, (3, 32, 32), 10, 32, ("momentum", 0.1), at_least=0.95),
     "lstm-lecture": Row(

@@ -93,6 +93,14 @@ def test_a_spec_with_a_training_of_its_own(folder: Path) -> None:
     assert json.loads(Path("runs/own/run.json").read_text())["results"] == {"epochs": 2}
     assert Path("runs/own-1/made.txt").exists() and json.loads(Path("runs/own-1/run.json").read_text())["results"] == {"epochs": 4}
     assert works("train", "picture.py").endswith("runs/picture: answer 42\n")
+    Path("fits.py").write_text(
+        "import numpy as np\nimport onnxdl as ox\nfrom onnxdl import nn\n\ndef data(path=None):\n"
+        "    return (np.ones((4, 3), np.float32), np.arange(4)), None\n\ndef build(shape=(2,), classes=9):\n"
+        "    model = ox.Sequential([ox.Input(shape), nn.Dense(classes, activation='softmax')])\n"
+        "    model.compile('sgd', 'sparse_categorical_crossentropy')\n    return model\n"
+    )
+    works("train", "fits.py", "--data", "anything", "--epochs", "1", "--quiet")
+    assert [tuple(p.shape) for p in ox.load("runs/fits/model.onnx").trainable_weights] == [(3, 4), (4,)]
     Path("reader.py").write_text("def main(folder, data=None):\n    return {'given': float(data == 'x.npy')}\n")
     assert works("train", "reader.py", "--data", "x.npy").endswith("given 1\n") and works("train", "reader.py").endswith("given 0\n")
     for arguments, word in (

@@ -8,7 +8,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from onnxdl import op
+import onnxdl as ox
+from onnxdl import nn, op
 from onnxdl.errors import GraphError
 from onnxdl.graph.tensor import Tensor
 from onnxdl.graph.trace import Trace
@@ -129,3 +130,40 @@ def test_errors() -> None:
         metrics.F1Score(average="mean")
     with pytest.raises(GraphError, match="did you mean 'recall'"):
         metrics.get("recal")
+
+
+class HitRate(metrics.Metric):
+    """As a Keras user writes it."""
+
+    def __init__(self, name: str = "hit_rate") -> None:
+        super().__init__(name=name)
+        self.hits = self.add_variable(shape=(), initializer="zeros", name="hits")
+        self.count = self.add_weight(name="count")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        hit = op.Cast((y_true > 0.5) & (y_pred > 0.5), to="float32")
+        hit = hit if sample_weight is None else hit * sample_weight
+        self.hits.assign_add(op.ReduceSum(hit, keepdims=0))
+        self.count.assign(self.count + op.ReduceSum(hit * 0.0 + 1.0, keepdims=0))
+
+    def result(self, **slots: Tensor) -> Tensor:
+        return self.hits / self.count
+
+
+def test_a_metric_in_keras_style_accumulates_in_and_out_of_programs() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(20, 3)).astype(np.float32)
+    y = (x[:, :1] > 0).astype(np.float32)
+    model = ox.Sequential([ox.Input((3,)), nn.Dense(1, activation="sigmoid")])
+    model.compile("sgd", "mse", metrics=[HitRate()], weighted_metrics=[HitRate("weighted")], device="cpu")
+    weight = rng.uniform(0, 2, (20, 1)).astype(np.float32)
+    logs = model.evaluate(x, y, sample_weight=weight, batch_size=7, return_dict=True, verbose=0)
+    predicted = model.predict(x, verbose=0)
+    hits = (y > 0.5) & (predicted > 0.5)
+    assert logs["hit_rate"] == pytest.approx(hits.mean()) and logs["weighted"] == pytest.approx((hits * weight).mean(), rel=1e-5)
+    alone = HitRate()
+    for part in (slice(0, 7), slice(7, 20)):
+        alone.update_state(ox.tensor(y[part]), ox.tensor(predicted[part]))
+    assert float(alone.result()) == pytest.approx(hits.mean())
+    alone.reset_state()
+    assert float(alone.hits.value) == 0

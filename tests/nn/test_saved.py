@@ -15,10 +15,9 @@ import pytest
 import onnxdl as ox
 from onnxdl import nn
 from onnxdl.graph import op
-from onnxdl.graph.tensor import Tensor
 from onnxdl.nn.structure import tensors_in
 from tests.nn.cases import CASES, Case, Ints
-from tests.nn.test_layers import arrays_for, arrays_in, mapped
+from tests.nn.test_layers import arrays_for, arrays_in
 
 GROUPS = 8
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import onnxdl as ox
-from onnxdl import optim
+from onnxdl import nn, optim
 from onnxdl.errors import GraphError
 from onnxdl.optim.averaging import averages_in
 from tests.optim.runner import Program, first_weights, gradients, trajectory
@@ -152,3 +152,16 @@ def test_errors() -> None:
         optim.get("adamm")
     with pytest.raises(GraphError, match="2 boundaries part 3 values, not 2"):
         optim.schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2])
+
+
+def test_a_scaled_loss_gives_the_same_weights() -> None:
+    weights = []
+    for factor in (None, 1024.0):
+        ox.set_seed(0)
+        model = ox.Sequential([ox.Input((3,)), nn.Dense(2)])
+        model.compile(optim.SGD(0.1, momentum=0.9, loss_scale_factor=factor), "mse", device="cpu")
+        x = np.arange(12, dtype=np.float32).reshape(4, 3) / 10
+        model.fit(x, x[:, :2], epochs=3, verbose=0)
+        weights.append(model.get_weights())
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)

@@ -110,6 +110,10 @@ def test_several_outputs_have_their_layers_names() -> None:
     assert logs["right_loss"] == pytest.approx(abs(right - y["right"]).mean(), rel=1e-5)
     assert logs["right_mse"] == pytest.approx(((right - y["right"]) ** 2).mean(), rel=1e-5)
     assert model.metrics_names == list(logs)
+    both = ((X,), (y["left"], y["right"]))
+    history = model.fit(X, y, validation_data=both, epochs=1, verbose=0).history
+    assert {"left_loss", "val_left_loss", "val_right_mse"} < set(history)
+    logs = model.evaluate(X, y, return_dict=True, verbose=0)
     weighted = model.evaluate(X, y, sample_weight={"right": np.zeros(5), "left": np.ones(5)}, return_dict=True, verbose=0)
     assert weighted["right_loss"] == 0 and weighted["left_loss"] == pytest.approx(logs["left_loss"], rel=1e-5)
     with pytest.raises(OnnxdlError, match="the targets are called up, down, but the outputs left, right"):
@@ -153,3 +157,23 @@ def test_an_optimizer_shows_and_takes_its_rate_while_training() -> None:
     model.fit(X, X[:, 0], epochs=1, verbose=0)
     assert model.state["optimizer.learning_rate"] == np.float32(1e-30)
     np.testing.assert_array_equal(model.get_weights()[0], before[0])
+
+
+def test_unknown_sizes_of_inputs_without_names_are_not_one() -> None:
+    encoded, decoded = ox.Input((None, 3)), ox.Input((None, 2))
+    _, *states = nn.LSTM(4, return_state=True)(encoded)
+    model = ox.Model([encoded, decoded], nn.Dense(1)(nn.LSTM(4, return_sequences=True)(decoded, initial_state=states)))
+    assert [s.shape[1] for s in model.input_specs] == ["input_dim_1", "input_1_dim_1"]
+    model.compile("sgd", "mse", device="cpu")
+    data = [np.ones((4, 7, 3), np.float32), np.ones((4, 5, 2), np.float32)]
+    model.fit(data, np.ones((4, 5, 1)), epochs=1, verbose=0)
+    assert model.predict(data, verbose=0).shape == (4, 5, 1)
+
+
+def test_as_many_metrics_as_outputs_are_one_each() -> None:
+    x = ox.Input((6,))
+    model = ox.Model(x, [nn.Dense(1, name="left")(x), nn.Dense(1, name="right")(x)])
+    for metrics, names in ((["mae", "mse"], {"left_mae", "right_mse"}), (["mae", "mae"], {"left_mae", "right_mae"})):
+        model.compile("sgd", "mse", metrics=metrics, device="cpu")
+        logs = model.evaluate(X, [X[:, :1], X[:, :1]], return_dict=True, verbose=0)
+        assert set(logs) == {"loss", "left_loss", "right_loss"} | names

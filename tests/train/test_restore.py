@@ -141,3 +141,38 @@ def test_a_file_that_a_tool_changed_is_its_graph(tmp_path: Path) -> None:
     onnx.save(proto, tmp_path / "model.onnx")
     dense = X @ model.get_weights()[0]
     np.testing.assert_allclose(ox.load(tmp_path / "model.onnx").predict(X, verbose=0), -dense, rtol=1e-5, atol=1e-5)
+
+
+def test_inputs_may_be_called_what_a_step_calls_its_own(tmp_path: Path) -> None:
+    names = ["step", "seed", "target", "loss", "accuracy", "sample_weight"]
+    inputs = [ox.Input((3,), name=name) for name in names]
+    ox.set_seed(0)
+    model = ox.Model(inputs, nn.Dense(3, activation="softmax")(nn.Dropout(0.2)(nn.concatenate(inputs))))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], device="cpu")
+    x = {name: RNG.normal(size=(24, 3)).astype(np.float32) for name in names}
+    model.fit(x, Y, sample_weight=np.ones(24), epochs=1, verbose=0)
+    model.save(tmp_path / "model.onnx")
+    again = ox.load(tmp_path / "model.onnx")
+    assert [s.name for s in again.input_specs] == names
+    np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert again.fit(x, Y, epochs=2, verbose=0).history == model.fit(x, Y, epochs=2, verbose=0).history
+    model.export(tmp_path, format="train-step")
+    step = onnx.load(tmp_path / "train_step.onnx")
+    listed = next(p.value for p in step.metadata_props if p.key == "onnxdl.inputs").split("\n")
+    assert listed == [f"{name}_" for name in names] and set(listed) < {v.name for v in step.graph.input}
+
+
+def test_a_weight_that_takes_a_step_s_name_is_named() -> None:
+    class Named(nn.Layer):
+        scoped = False
+
+        def build(self, input_shape: tuple[int | None, ...]) -> None:
+            self.step = self.add_weight(name="step", shape=(3,), initializer="ones")
+
+        def call(self, x: ox.Tensor) -> ox.Tensor:
+            return x * self.step
+
+    model = ox.Sequential([ox.Input((3,)), Named()])
+    model.compile("sgd", "mse", device="cpu")
+    with pytest.raises(TrainingError, match="a weight is called 'step'"):
+        model.fit(X[:, :3], X[:, :3], epochs=1, verbose=0)

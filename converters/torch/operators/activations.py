@@ -80,7 +80,7 @@ def softplus(x: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
     return op.Where(x * beta > threshold, x, op.Softplus(x * beta) / beta)
 
 
-@aten("log_sigmoid", "log_sigmoid_forward")
+@aten("log_sigmoid")
 def log_sigmoid(x: Tensor) -> Tensor:
     return -op.Softplus(-x)
 
@@ -114,7 +114,9 @@ def prelu(x: Tensor, weight: Tensor) -> Tensor:
 
 
 @aten("rrelu", "rrelu_with_noise")
-def rrelu(x: Tensor, lower: float = 0.125, upper: float = 0.3333333333333333, training: bool = False, noise: Any = None, *, run: Any) -> Tensor:
+def rrelu(
+    x: Tensor, lower: float = 0.125, upper: float = 0.3333333333333333, training: bool = False, noise: Any = None, *, run: Any
+) -> Tensor:
     if not (run.training and training):
         return op.LeakyRelu(x, alpha=(lower + upper) / 2)
     slope = random.uniform(shape_of_noise(x, None), lower, upper).astype(x.dtype)

@@ -98,8 +98,9 @@ def isfinite(x: Tensor) -> Tensor:
 
 
 @aten("isclose")
-def isclose(x: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08) -> Tensor:
-    return op.Abs(x - other) <= op.Abs(other) * rtol + atol
+def isclose(x: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
+    close = op.Or(x == other, op.Abs(x - other) <= op.Abs(other) * rtol + atol)
+    return op.Or(close, op.And(isnan(x), isnan(other))) if equal_nan else close
 
 
 @aten("where.self", "where.ScalarOther", "where.ScalarSelf", "where.Scalar")

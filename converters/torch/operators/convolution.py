@@ -108,4 +108,3 @@ def with_batch(x: Tensor, rank: int) -> tuple[Tensor, bool]:
 def without_batch(y: Tensor, lacks: bool) -> Tensor:
     """The batch axis taken off again where it was put on."""
     return op.Squeeze(y, [0]) if lacks else y
-

@@ -25,7 +25,7 @@ def _of_number(value: Any) -> Any:
     return np.bool_ if isinstance(value, bool) else np.int64 if isinstance(value, int) else np.float32
 
 
-@aten("full", "full.names")
+@aten("full")
 def full(size: Sequence[Size], fill_value: Any, dtype: Any = None) -> Tensor:
     return filled(size, fill_value, dtype or _of_number(fill_value))
 

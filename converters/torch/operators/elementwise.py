@@ -42,7 +42,6 @@ _OF_FLOATS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": op.Sigmoid,
     "deg2rad": lambda x: x * (math.pi / 180),
     "rad2deg": lambda x: x * (180 / math.pi),
-    "logit": lambda x: op.Log(x / (1.0 - x)),
     "sinc": lambda x: op.Where(x == 0.0, 1.0, op.Sin(x * math.pi) / op.Where(x == 0.0, 1.0, x * math.pi)),
 }
 
@@ -55,6 +54,13 @@ def _enter(name: str, function: Callable[[Tensor], Tensor]) -> None:
 
 for _name, _function in _OF_FLOATS.items():
     _enter(_name, _function)
+
+
+@aten("logit")
+def logit(x: Tensor, eps: float | None = None) -> Tensor:
+    x = floating(x)
+    x = x if eps is None else op.Clip(x, np.asarray(eps, x.dtype), np.asarray(1 - eps, x.dtype))
+    return op.Log(x / (1.0 - x))
 
 
 @aten("abs")
@@ -106,16 +112,16 @@ def sign(x: Tensor) -> Tensor:
 
 @aten("add.Tensor", "add.Scalar")
 def add(x: Any, other: Any, alpha: Any = 1) -> Tensor:
-    a, b, factor = promoted(x, other, alpha)
+    a, b = promoted(x, other)
     if a.dtype == bool:
         return op.Or(a, b)
-    return a + b if alpha == 1 else a + b * factor
+    return a + b if alpha == 1 else a + b * alpha
 
 
 @aten("sub.Tensor", "sub.Scalar")
 def sub(x: Any, other: Any, alpha: Any = 1) -> Tensor:
-    a, b, factor = promoted(x, other, alpha)
-    return a - b if alpha == 1 else a - b * factor
+    a, b = promoted(x, other)
+    return a - b if alpha == 1 else a - b * alpha
 
 
 @aten("rsub.Tensor", "rsub.Scalar")
@@ -162,7 +168,7 @@ def fmod(x: Any, other: Any) -> Tensor:
     return op.Mod(a, b, fmod=1)
 
 
-@aten("pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar", "float_power.Tensor_Scalar")
+@aten("pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar")
 def pow_(x: Any, exponent: Any) -> Tensor:
     a, b = promoted(x, exponent)
     if isinstance(exponent, int | float):

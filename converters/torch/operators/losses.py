@@ -154,4 +154,3 @@ def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin
     cosine = power(input1, input2) / op.Sqrt((power(input1, input1) + small) * (power(input2, input2) + small))
     loss = op.Where(target == 1, 1.0 - cosine, op.Where(target == -1, op.Relu(cosine - margin), cosine * 0.0))
     return _reduced(loss, reduction)
-

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxdl.converters.torch.aten import Size, aten, per_axis, size_of, vector
+from onnxdl.converters.torch.aten import Lacking, Size, aten, per_axis, size_of, vector
 from onnxdl.converters.torch.operators.convolution import with_batch, without_batch
 from onnxdl.errors import ConversionError
 from onnxdl.graph import op
@@ -19,16 +19,16 @@ def _enter_pools(rank: int) -> None:
     @aten(f"max_pool{rank}d")
     def max_pool(x: Tensor, kernel_size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False) -> Tensor:
         x, lacks = with_batch(x, rank)
-        return without_batch(op.MaxPool(x, **_windows(rank, kernel_size, stride, padding, ceil_mode), dilations=per_axis(dilation, rank)), lacks)
+        return without_batch(
+            op.MaxPool(x, **_windows(rank, kernel_size, stride, padding, ceil_mode), dilations=per_axis(dilation, rank)), lacks
+        )
 
     @aten(f"max_pool{rank}d_with_indices")
     def max_pool_with_indices(
         x: Tensor, kernel_size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
     ) -> tuple[Tensor, Tensor]:
         x, lacks = with_batch(x, rank)
-        y, places = op.MaxPool(
-            x, **_windows(rank, kernel_size, stride, padding, ceil_mode), dilations=per_axis(dilation, rank), outputs=2
-        )
+        y, places = op.MaxPool(x, **_windows(rank, kernel_size, stride, padding, ceil_mode), dilations=per_axis(dilation, rank), outputs=2)
         area = math.prod([int(d) for d in x.shape[2:]]) if all(isinstance(d, int) for d in x.shape[2:]) else _area(x)
         return without_batch(y, lacks), without_batch(op.Mod(places, area), lacks)
 
@@ -60,9 +60,9 @@ def _enter_pools(rank: int) -> None:
         return without_batch(_adaptive(x, output_size, "AveragePool", _means), lacks)
 
     @aten(f"adaptive_max_pool{rank}d")
-    def adaptive_max_pool(x: Tensor, output_size: Sequence[Size]) -> tuple[Tensor, None]:
+    def adaptive_max_pool(x: Tensor, output_size: Sequence[Size]) -> tuple[Tensor, Lacking]:
         x, lacks = with_batch(x, rank)
-        return without_batch(_adaptive(x, output_size, "MaxPool", _maxima), lacks), None
+        return without_batch(_adaptive(x, output_size, "MaxPool", _maxima), lacks), Lacking("the indices of adaptive max pooling")
 
 
 def _windows(rank: int, kernel: Any, stride: Any, padding: Any, ceil_mode: bool) -> dict[str, Any]:
@@ -78,7 +78,9 @@ def _area(x: Tensor) -> Tensor:
 def _adaptive(x: Tensor, output_size: Sequence[Size], operator: str, along: Callable[[Tensor, int, list[range]], Tensor]) -> Tensor:
     """Window i of an axis of n places is [i n / m, (i + 1) n / m); equal ones are a plain pooling."""
     wanted = [size_of(x, i + 2) if m is None else m for i, m in enumerate(output_size)]
-    changed = [(axis, m) for axis, m in enumerate(wanted, 2) if not (isinstance(m, int) and x.shape[axis] == m) and not isinstance(m, Tensor)]
+    changed = [
+        (axis, m) for axis, m in enumerate(wanted, 2) if not (isinstance(m, int) and x.shape[axis] == m) and not isinstance(m, Tensor)
+    ]
     if not changed:
         return x
     if any(not isinstance(x.shape[axis], int) for axis, m in changed if m != 1):

@@ -67,7 +67,9 @@ def upsample_nearest_exact(
     image = x if x is not None else input
     assert image is not None
     factors = _scales({"d": scales_d, "h": scales_h, "w": scales_w, "": scales}, scale_factors)
-    return _resized(image, output_size, factors, mode="nearest", nearest_mode="round_prefer_ceil", coordinate_transformation_mode="half_pixel")
+    return _resized(
+        image, output_size, factors, mode="nearest", nearest_mode="round_prefer_ceil", coordinate_transformation_mode="half_pixel"
+    )
 
 
 @aten("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d")
@@ -105,6 +107,19 @@ def upsample_bicubic(
     return _resized(image, output_size, factors, mode="cubic", cubic_coeff_a=-0.75, coordinate_transformation_mode=_place(align_corners))
 
 
+def _antialiased(n: int, m: int, align_corners: bool, dtype: Any) -> np.ndarray:
+    """The weights by which m places are made of n: a triangle around each, as wide as a step where that is more than one."""
+    step = ((n - 1) / (m - 1) if m > 1 else 0.0) if align_corners else n / m
+    reach = max(step, 1.0)
+    weights = np.zeros((n, m), np.float64)
+    for i in range(m):
+        centre = step * (i + 0.5)
+        places = np.arange(max(int(centre - reach + 0.5), 0), min(int(centre + reach + 0.5), n))
+        share = np.maximum(0.0, 1 - np.abs(places - centre + 0.5) / reach)
+        weights[places, i] = share / share.sum()
+    return weights.astype(dtype)
+
+
 @aten("_upsample_bilinear2d_aa", "_upsample_bilinear2d_aa.vec")
 def upsample_bilinear_antialiased(
     x: Tensor | None = None,
@@ -116,9 +131,12 @@ def upsample_bilinear_antialiased(
     scale_factors: Sequence[float] | None = None,
 ) -> Tensor:
     image = x if x is not None else input
-    assert image is not None
-    factors = _scales({"h": scales_h, "w": scales_w}, scale_factors)
-    return _resized(image, output_size, factors, mode="linear", antialias=1, coordinate_transformation_mode=_place(align_corners))
+    if image is None or output_size is None or not all(isinstance(n, int) for n in (*output_size, *image.shape[2:])):
+        raise ConversionError("antialias=True needs known sizes, given as numbers; export the module with those fixed")
+    height, width = (
+        _antialiased(int(n), int(m), align_corners, image.dtype) for n, m in zip(image.shape[2:], output_size, strict=True)  # type: ignore[arg-type]
+    )
+    return op.MatMul(height.T.copy(), op.MatMul(image, width))
 
 
 _MODES = {0: "linear", 1: "nearest", 2: "cubic"}

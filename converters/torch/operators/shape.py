@@ -39,7 +39,7 @@ def view_as(x: Tensor, other: Tensor) -> Tensor:
     return reshaped(x, sizes_of(other))
 
 
-@aten("clone", "contiguous", "alias", "lift_fresh", "lift_fresh_copy", "lift", "positive", "_conj", "resolve_conj", "real")
+@aten("clone", "contiguous", "alias", "lift_fresh", "lift_fresh_copy", "lift", "positive", "resolve_conj", "real")
 def clone(x: Tensor) -> Tensor:
     return x
 
@@ -207,7 +207,9 @@ def unbind(x: Tensor, dim: int = 0) -> list[Tensor]:
 def _known_length(x: Tensor, dim: int) -> int:
     length = x.shape[axis_of(dim, x)]
     if not isinstance(length, int):
-        raise ConversionError(f"axis {dim} is split into a number of pieces that depends on its size; export the module with that size fixed")
+        raise ConversionError(
+            f"axis {dim} is split into a number of pieces that depends on its size; export the module with that size fixed"
+        )
     return length
 
 
@@ -219,7 +221,7 @@ def slice_(x: Tensor, dim: int = 0, start: Size | None = None, end: Size | None 
     return op.Slice(x, vector([start]), vector([end]), [axis_of(dim, x)], [step])
 
 
-@aten("narrow", "narrow.Tensor")
+@aten("narrow")
 def narrow(x: Tensor, dim: int, start: Size, length: Size) -> Tensor:
     return slice_(x, dim, start, start + length)
 

@@ -18,6 +18,8 @@ def relu(g: Tensor, y: Tensor, x: Tensor) -> Any:
 
 @vjp("LeakyRelu")
 def leaky_relu(g: Tensor, y: Tensor, x: Tensor, *, alpha: float) -> Any:
+    if 0 <= alpha <= 1:  # a Where between two numbers takes seven times as long: 7.0 ms and 1.0 for 1.6 million elements
+        return g * op.Max(indicator(x > 0, g), as_tensor(alpha, g))
     return g * op.Where(x > 0, 1, as_tensor(alpha, g))
 
 
@@ -33,7 +35,7 @@ def thresholded_relu(g: Tensor, y: Tensor, x: Tensor, *, alpha: float) -> Any:
 
 @vjp("Elu")
 def elu(g: Tensor, y: Tensor, x: Tensor, *, alpha: float) -> Any:
-    return g * op.Where(x > 0, 1, y + alpha)
+    return g * (op.Min(y + 1, 1) if alpha == 1 else op.Where(x > 0, 1, y + alpha))
 
 
 @vjp("Selu")

@@ -16,7 +16,7 @@ from onnxdl.autodiff.registry import vjp
 from onnxdl.autodiff.rules.windows import Window, crop_spatial, pad_spatial, scatter_windows, spatial, tap_slices, window_of
 from onnxdl.autodiff.shapes import concat_dims, dim_of
 from onnxdl.errors import GradientError
-from onnxdl.graph import op, winograd
+from onnxdl.graph import blocked, op, winograd
 from onnxdl.graph.infer import dims
 from onnxdl.graph.tensor import Tensor
 from onnxdl.graph.trace import current_trace
@@ -124,6 +124,11 @@ def weight_gradient(g: Tensor, x: Tensor, window: Window, group: int) -> Tensor:
         return winograd.weight_gradient(g, x, window.pads, form)
     if group > 1:
         if channels == group == out_channels:
+            if blocks := _blocks(g, x, window):
+                pads, strides, dilations = window.pads, window.strides, window.dilations
+                return blocked.depthwise_weight_gradient(
+                    g, x, blocks, kernel=window.kernel, pads=pads, strides=strides, dilations=dilations
+                )
             return _by_taps(g, x, window)
         return _by_convolution(g, x, window, group)
     if channels is None or out_channels is None:
@@ -141,13 +146,22 @@ def weight_gradient(g: Tensor, x: Tensor, window: Window, group: int) -> Tensor:
     return _by_gather(g, x, window, channels, out_channels)
 
 
+def _blocks(g: Tensor, x: Tensor, window: Window) -> int:
+    """The channels in a block of the CPU's own kernels, 0 where those do not serve a depthwise convolution."""
+    trace, channels = current_trace(), _channels(x) or 0
+    if trace is None or trace.target.device != "cpu" or x.dtype != np.float32 or window.rank != 2 or None in (*spatial(x), *spatial(g)):
+        return 0
+    sizes = ([channels, *(d or 0 for d in spatial(t))] for t in (x, g))
+    return blocked.block_size() if blocked.is_worth_it(next(sizes), [channels, 1, *window.kernel], next(sizes), channels, (1,)) else 0
+
+
 def _winograd_form(g: Tensor, x: Tensor, window: Window) -> winograd.Form | None:
     """How the forward pass will be written on the CPU (see ``graph.passes.convolutions``): its transform of x then serves here too."""
     trace, sizes = current_trace(), [_channels(x), *spatial(x), _channels(g), *spatial(g)]
-    if trace is None or trace.target.device != "cpu" or window.kernel != (3, 3) or x.dtype != np.float32:
+    if trace is None or trace.target.device != "cpu" or window.kernel not in [(r, r) for r in winograd.KERNELS] or x.dtype != np.float32:
         return None
     channels, _, _, filters, *space = (d or 0 for d in sizes)
-    return None if 0 in sizes or None in sizes else winograd.best_form(channels, filters, space, trace.target.exact)
+    return None if 0 in sizes or None in sizes else winograd.best_form(window.kernel[0], channels, filters, space, trace.target.exact)
 
 
 def _flat(x: Tensor, *lead: int) -> Tensor:

@@ -26,30 +26,46 @@ from onnxdl.autodiff.shapes import (
     scatter,
     scatter_back,
     shape_of,
+    static_shape,
     zeros_like,
 )
 from onnxdl.graph import op
+from onnxdl.graph.infer import dims
 from onnxdl.graph.tensor import Tensor
 
 
 @vjp("Gather")
 def gather(g: Tensor, y: Tensor, x: Tensor, indices: Tensor, *, axis: int) -> Any:
     """Each slice of g added at its index; one known index is put back by padding alone."""
+    if dims(x.value) is None:
+        return scatter_back(g, op.Gather(positions(x), indices, axis=axis), x)
     axis %= x.ndim
     known, size = constant_of(indices), dim_of(x, axis)
     if known is not None and known.size == 1 and isinstance(size, np.ndarray):
         one = reshape_like_axis(g, x, axis, 1)
         return placed(one, x, {axis: int(known.item()) % int(size[0])})
-    rows = reshape_like_axis(g, x, axis, -1)
+    rows = reshape_like_axis(g, x, axis, _count(indices, x, axis))
     column = op.Reshape(indices, [-1 if i == axis else 1 for i in range(x.ndim)])
     return scatter(zeros_like(x), op.Expand(column, shape_of(rows)), rows, "add", axis)
 
 
-def reshape_like_axis(g: Tensor, x: Tensor, axis: int, size: int) -> Tensor:
+def _count(indices: Tensor, x: Tensor, axis: int) -> int | Tensor:
+    """How many indices there are; -1 where a Reshape finds that out, which it cannot where another size is 0."""
+    known, sizes = static_shape(indices), [d for i, d in enumerate(x.shape) if i != axis]
+    if known is not None:
+        return int(np.prod(known))
+    return -1 if all(isinstance(d, int) and d > 0 for d in sizes) else op.Reshape(op.Size(indices), [1])
+
+
+def reshape_like_axis(g: Tensor, x: Tensor, axis: int, size: int | Tensor) -> Tensor:
     """The elements of ``g`` in the shape of ``x`` but for one axis."""
-    if size == 1 and g.ndim == x.ndim - 1:
+    if isinstance(size, int) and size == 1 and g.ndim == x.ndim - 1:
         return op.Unsqueeze(g, [axis])
-    return op.Reshape(g, concat_dims(*(size if i == axis else dim_of(x, i) for i in range(x.ndim))))
+    return op.Reshape(g, concat_dims(*(size if i == axis else dim_of(x, i) for i in range(x.ndim))), allowzero=0 if _is_open(size) else 1)
+
+
+def _is_open(size: int | Tensor) -> bool:
+    return isinstance(size, int) and size == -1
 
 
 @vjp("GatherElements")

@@ -145,31 +145,52 @@ def multi_head_attention(
     mask_filter_value: float = -10000.0,
     unidirectional: int = 0,
 ) -> Any:
-    if key is None or value is None or query.ndim != 3 or key.ndim != 3 or any(t is not None for t in rest):
-        raise GradientError("MultiHeadAttention with packed or cached inputs has no gradient here; give query, key and value, each 3-D")
-    if bias is not None:
-        width = dim_of(query, 2)
-        query = query + op.Slice(bias, [0], width)
-        key = key + op.Slice(bias, width, op.Mul(width, np.array([2], np.int64)))
-        value = value + op.Slice(bias, op.Mul(width, np.array([2], np.int64)), [2**31])
-    q, k, v = (_heads(t, num_heads) for t in (query, key, value))
+    if any(t is not None for t in rest):
+        raise GradientError("MultiHeadAttention that shares its past's buffer or searches beams has no gradient here")
+    q, k, v = _projections(query, key, value, bias, num_heads)
     if past_key is not None and past_value is not None:
         k, v = op.Concat(past_key, k, axis=2), op.Concat(past_value, v, axis=2)
-    head = dim_of(q, 3)
-    factor: Any = scale or 1 / op.Sqrt(op.Cast(head, to=q.dtype))
+    factor: Any = scale or 1 / op.Sqrt(op.Cast(dim_of(q, 3), to=q.dtype))
     scores = op.MatMul(q * factor, op.Transpose(k, perm=[0, 1, 3, 2]))
     if added is not None:
         scores = scores + added
     if padding is not None:
-        if padding.ndim != 2:
-            raise GradientError("MultiHeadAttention with this form of key_padding_mask has no gradient here; give it as [batch, length]")
-        scores = scores + op.Unsqueeze((1 - op.CastLike(padding, scores)) * mask_filter_value, [1, 2])
+        scores = scores + (1 - op.Cast(_counted(padding, scores), to=q.dtype)) * mask_filter_value
     if unidirectional:
         rows, columns = op.Shape(scores, start=2, end=3), op.Shape(scores, start=3)
         allowed = op.Trilu(op.Expand(np.ones((1, 1), q.dtype), op.Concat(rows, columns, axis=0)), op.Sub(columns, rows), upper=0)
         scores = scores + (1 - allowed) * mask_filter_value
     y = op.Transpose(op.MatMul(op.Softmax(scores, axis=-1), v), perm=[0, 2, 1, 3])
     return op.Reshape(y, np.array([0, 0, -1], np.int64)), k, v
+
+
+def _projections(query: Tensor, key: Tensor | None, value: Tensor | None, bias: Tensor | None, n: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Query, key and value as [batch, heads, steps, size], however they were packed, their biases added."""
+    biases: list[Tensor | None] = [None, None, None]
+    if query.ndim == 5:  # [batch, steps, heads, 3, size]
+        parts = [op.Transpose(op.Gather(query, np.array(i), axis=3), perm=[0, 2, 1, 3]) for i in range(3)]
+    elif key is not None and key.ndim == 5:  # [batch, steps, heads, 2, size]
+        parts = [_heads(query, n), *(op.Transpose(op.Gather(key, np.array(i), axis=3), perm=[0, 2, 1, 3]) for i in range(2))]
+    elif key is not None and value is not None:
+        parts = [_heads(query, n), *(t if t.ndim == 4 else _heads(t, n) for t in (key, value))]
+    else:
+        raise GradientError("MultiHeadAttention needs a key and a value, or packs them into the query")
+    if bias is not None:
+        width = op.Mul(dim_of(parts[0], 3), np.array([n], np.int64))
+        biases = [op.Slice(bias, [0], width), op.Slice(bias, width, op.Mul(width, np.array([2], np.int64)))]
+        biases.append(op.Slice(bias, op.Mul(width, np.array([2], np.int64)), [2**31]))
+        if key is not None and key.ndim == 4:  # of another layer, complete
+            biases[1:] = [None, None]
+    q, k, v = (t if b is None else t + op.Reshape(b, np.array([n, 1, -1], np.int64)) for t, b in zip(parts, biases, strict=True))
+    return q, k, v
+
+
+def _counted(padding: Tensor, scores: Tensor) -> Tensor:
+    """The mask of the keys that count, from their number, or from a mask that may differ from query to query."""
+    if padding.ndim == 1:
+        steps = op.Range(np.array(0), op.Squeeze(dim_of(scores, 3), [0]), np.array(1))
+        return op.Less(steps, op.Reshape(padding.astype(np.int64), np.array([-1, 1, 1, 1], np.int64)))
+    return op.Unsqueeze(op.Cast(padding, to=bool), [1, 2] if padding.ndim == 2 else [1])
 
 
 def _heads(x: Tensor, n: int) -> Tensor:

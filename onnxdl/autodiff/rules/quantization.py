@@ -2,8 +2,7 @@
 
 Bengio et al., Estimating or Propagating Gradients Through Stochastic Neurons, 2013; the scale's gradient is that of Esser
 et al., Learned Step Size Quantization, 2020. Integers between QuantizeLinear and DequantizeLinear carry the gradient of the
-real numbers that they stand for; here they come as floats. What is differentiated in an operator's place is never rounded:
-only its derivative is used.
+real numbers that they stand for; here they come as floats.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from onnxdl.autodiff.custom import stop_gradient
 from onnxdl.autodiff.registry import lowering, straight_through
 from onnxdl.autodiff.shapes import dim_of
 from onnxdl.graph import op
@@ -91,10 +91,13 @@ def conv_integer(x: Tensor, w: Tensor, x_zero: Tensor | None = None, w_zero: Ten
 
 
 def _cut(number: Tensor, kind: ir.DataType | None) -> Tensor:
+    """Rounded and cut off to the range of integers of this kind; the gradient goes through where rounding stays in the range."""
     if kind not in _RANGES:
         return number  # eight-bit floats
     low, high = _RANGES[kind]
-    return op.Clip(number, np.array(low - 0.5).astype(number.dtype), np.array(high + 0.5).astype(number.dtype))
+    inside = op.Clip(number, np.array(low - 0.5).astype(number.dtype), np.array(high + 0.5).astype(number.dtype))
+    whole = op.Clip(op.Round(number), np.array(low).astype(number.dtype), np.array(high).astype(number.dtype))
+    return inside + stop_gradient(whole - inside)
 
 
 def _ranges() -> dict[ir.DataType, tuple[int, int]]:

@@ -171,7 +171,7 @@ def _recurrent(
 
 
 def _rnn_back(run: Run) -> Back:
-    _, slope = run.gates[0](_inputs(run) + _recurrences(run, run.before, run.r, run.rb))
+    _, slope = run.gates[0](_preactivations(run))
     (dh,), (dz,) = _reverse_scan(run, lambda dh, rest, k: ([op.MatMul(k[0] * dh, run.r)], [k[0] * dh]), [], [_masked(run, slope)])
     return Back(dz, _product(dz, run.before), op.ReduceSum(dz, [0, 1], keepdims=0), dh)
 
@@ -218,7 +218,7 @@ def _gru_back(run: Run) -> Back:
 def _lstm_back(run: Run) -> Back:
     sigma, squash, outer = run.gates
     coupled = bool(run.attributes.get("input_forget"))
-    zi, zo, zf, zc = op.Split(_inputs(run) + _recurrences(run, run.before, run.r, run.rb), axis=-1, num_outputs=4)
+    zi, zo, zf, zc = op.Split(_preactivations(run), axis=-1, num_outputs=4)
     a, a_slope = squash(zc)
     first = run.initial_c if run.initial_c is not None else _zero_state(run.x, run.r)
     c = _cell_states(run, first, zi, zf, a, coupled)
@@ -318,6 +318,14 @@ def _reverse_scan(
         scan_output_directions=[1] * outputs,
     )
     return list(results[: len(states)]), list(results[len(states) :])
+
+
+def _preactivations(run: Run) -> Tensor:
+    """``x W^T + h R^T + Wb + Rb`` of all steps, [T, B, gates * H]; each product adds to the one before, no sum is a pass of its own."""
+    bias = None if run.wb is None or run.rb is None else run.wb + run.rb
+    inputs = op.Gemm(_rows(run.x), run.w, bias, transB=1)
+    both = op.Gemm(_rows(run.before), run.r, inputs, transB=1)
+    return op.Reshape(both, concat_dims(dim_of(run.x, 0), dim_of(run.x, 1), dim_of(run.w, 0)))  # type: ignore[no-any-return]
 
 
 def _inputs(run: Run) -> Tensor:

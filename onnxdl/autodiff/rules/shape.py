@@ -53,14 +53,15 @@ def expand(g: Tensor, y: Tensor, x: Tensor, shape: Tensor) -> Any:
 @vjp("Tile")
 def tile(g: Tensor, y: Tensor, x: Tensor, repeats: Tensor) -> Any:
     """The sum over the copies: each axis split in (copies, size)."""
-    n = x.ndim
     times, sizes = known_ints(repeats), static_shape(x)
     if times is not None and sizes is not None:
         split: Tensor | np.ndarray = np.stack([times, sizes], axis=1).reshape(-1)
-    else:
-        pairs = [op.Unsqueeze(repeats, [1]), op.Unsqueeze(shape_of(x), [1])]
-        split = op.Reshape(op.Concat(*pairs, axis=1), [2 * n])
-    return op.ReduceSum(op.Reshape(g, split, allowzero=1), list(range(0, 2 * n, 2)), keepdims=0)
+        return op.ReduceSum(op.Reshape(g, split, allowzero=1), list(range(0, len(split), 2)), keepdims=0)
+    pairs = [op.Unsqueeze(repeats, [1]), op.Unsqueeze(shape_of(x), [1])]
+    known = dims(x.value)
+    split = op.Reshape(op.Concat(*pairs, axis=1), [-1 if known is None else 2 * len(known)])
+    copies = op.Range(np.array(0), op.Size(split), np.array(2)) if known is None else list(range(0, 2 * len(known), 2))
+    return op.ReduceSum(op.Reshape(g, split, allowzero=1), copies, keepdims=0)
 
 
 @vjp("Concat")

@@ -15,6 +15,7 @@ from onnxdl.errors import GradientError
 from onnxdl.graph import op
 from onnxdl.graph.infer import dims
 from onnxdl.graph.tensor import Tensor
+from onnxdl.graph.trace import current_trace
 
 
 @dataclass(frozen=True)
@@ -142,15 +143,25 @@ def scatter_windows(g: Tensor, w: Tensor | np.ndarray, window: Window, like: Ten
     extra = [max(0, r) if r is not None else s - 1 for r, s in zip(remainders, window.strides, strict=True)]
     ends = [f + max(0, -(r or 0)) for f, r in zip(window.ends, remainders, strict=True)]
     overhang = [max(0, x - max(s, d) + 1) for x, s, d in zip(extra, window.strides, window.dilations, strict=True)]
+    trace = current_trace()
+    pads = [*window.begins, *ends]
+    if (
+        trace is None or trace.target.device != "cpu"
+    ):  # CUDA's ConvTranspose has no kernel for unequal padding, so the rest is cut off after it
+        pads = [min(b, e) for b, e in zip(window.begins, ends, strict=True)] * 2
     result = op.ConvTranspose(
         g,
         w,
         strides=window.strides,
         dilations=window.dilations,
-        pads=[*window.begins, *ends],
+        pads=pads,
         output_padding=[x - o for x, o in zip(extra, overhang, strict=True)] if any(extra) else None,
         group=group,
     )
+    cut = [wanted - done for wanted, done in zip([*window.begins, *ends], pads, strict=True)]
+    if any(cut):
+        n = window.rank
+        result = op.Slice(result, cut[:n], [-c if c else 2**62 for c in cut[n:]], list(range(2, n + 2)))
     if any(overhang):  # rows that no window read
         result = pad_spatial(result, [0] * window.rank + overhang)
     return result if known else crop_spatial(result, like)

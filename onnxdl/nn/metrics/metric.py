@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from onnxdl.config import Configurable
 from onnxdl.errors import GraphError
 from onnxdl.graph import op
-from onnxdl.graph.tensor import Tensor
+from onnxdl.graph.tensor import Tensor, as_tensor
 from onnxdl.names import snake_case
-from onnxdl.config import Configurable
 from onnxdl.nn.losses.loss import Loss, aligned
+from onnxdl.nn.metrics.variables import MetricVariable
 
 Slots = Mapping[str, tuple[int, ...]]
 
 
 class Metric(Configurable):
     """What training reports beside the loss; write your own by ``slots``, ``update`` and ``result``.
+
+    Or as in Keras: ``add_variable`` in the constructor, ``update_state(y_true, y_pred, sample_weight)`` that assigns the
+    variables, and ``result()`` without arguments; such a metric can be used outside a program too.
 
     Args:
         name: its name in logs; by default the class's in snake case.
@@ -28,6 +34,28 @@ class Metric(Configurable):
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or snake_case(type(self).__name__)
+        self.variables: list[MetricVariable] = []
+
+    def add_variable(self, shape: Sequence[int] = (), initializer: Any = "zeros", dtype: Any = None, *, name: str | None = None) -> Any:
+        """A new variable, float32 and zero at first."""
+        if initializer not in ("zeros", None) or (dtype is not None and np.dtype(dtype) != np.float32):
+            raise GraphError("the variables of a metric are float32 and start at zero")
+        variable = MetricVariable(name or f"variable_{len(self.variables)}", shape)
+        self.variables.append(variable)
+        return variable
+
+    def add_weight(self, shape: Sequence[int] = (), initializer: Any = "zeros", dtype: Any = None, *, name: str | None = None) -> Any:
+        """Another name of ``add_variable``."""
+        return self.add_variable(shape, initializer, dtype, name=name)
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Takes a batch into the variables; for metrics in Keras's style."""
+        raise GraphError(f"{type(self).__name__} does not define update_state(); its update() writes what a batch adds")
+
+    def reset_state(self) -> None:
+        """Forgets what was seen outside a program."""
+        for variable in self.variables:
+            variable.current = None
 
     @property
     def plain(self) -> bool:
@@ -36,6 +64,8 @@ class Metric(Configurable):
 
     def slots(self) -> Slots:
         """The shapes of what is accumulated, by name; all start at zero, float32. Asked for after the first ``update``."""
+        if self.in_style_of_keras:
+            return {variable.name: variable.shape for variable in self.variables}
         raise GraphError(f"{type(self).__name__} does not define slots()")
 
     def update(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Mapping[str, Tensor]:
@@ -45,6 +75,36 @@ class Metric(Configurable):
     def result(self, **slots: Tensor) -> Tensor:
         """The metric's value from what was accumulated."""
         raise GraphError(f"{type(self).__name__} does not define result()")
+
+    def advanced(self, before: Before, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> dict[str, Tensor]:
+        """What was accumulated with a batch more, ``before(slot, shape)`` being what there was."""
+        if self.in_style_of_keras:
+            for variable in self.variables:
+                variable.current = before(variable.name, variable.shape)
+            weighted = "sample_weight" in inspect.signature(self.update_state).parameters
+            self.update_state(y_true, y_pred, **({"sample_weight": sample_weight} if weighted else {}))
+            return {variable.name: as_tensor(variable) for variable in self.variables}
+        given = (y_true, y_pred, sample_weight) if sample_weight is not None else (y_true, y_pred)
+        added = self.update(*given)
+        return {slot: before(slot, tuple(shape)) + added[slot] for slot, shape in self.slots().items()}
+
+    def value_of(self, accumulated: Mapping[str, Tensor]) -> Tensor:
+        """The metric's value from what was accumulated."""
+        if not self.in_style_of_keras:
+            return self.result(**accumulated)
+        for variable in self.variables:
+            variable.current = accumulated[variable.name]
+        value = as_tensor(self.result())
+        self.reset_state()
+        return value
+
+    @property
+    def in_style_of_keras(self) -> bool:
+        """Whether it defines ``update_state``."""
+        return type(self).update_state is not Metric.update_state
+
+
+Before = Callable[[str, tuple[int, ...]], Tensor]
 
 
 class MeanMetric(Metric):

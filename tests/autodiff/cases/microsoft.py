@@ -16,6 +16,10 @@ def _case(
     return Case(op, inputs, attributes, outputs, "com.microsoft", forward=forward, static=static, second_order=False)
 
 
+def _attention(*inputs: np.ndarray | None, **attributes: Any) -> Case:
+    return _case("MultiHeadAttention", reference.multi_head_attention, *inputs, num_heads=2, **attributes)
+
+
 _NORM = (rand(2, 3, 4), rand(2, 3, 4, seed=1), rand(4, seed=2))
 _TABLES = (rand(6, 4, seed=1), rand(5, 4, seed=2), rand(2, 4, seed=3), rand(4, seed=4), rand(4, seed=5))
 _IDS = np.array([[1, 5, 0], [2, 2, 3]], np.int32)
@@ -56,6 +60,21 @@ CASES = [
         rand(2, 2, 3, 5, seed=5),
         num_heads=2,
         scale=0.3,
+    ),
+    _attention(rand(2, 3, 2, 3, 4), None, None, rand(24, seed=4), unidirectional=1),
+    _attention(rand(2, 3, 8), rand(2, 5, 2, 2, 4, seed=1), None, rand(24, seed=4), np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], np.int32)),
+    _attention(rand(2, 3, 8), rand(2, 2, 5, 4, seed=1), rand(2, 2, 5, 4, seed=2), rand(24, seed=4), np.array([3, 5], np.int32)),
+    _attention(rand(2, 3, 8), rand(2, 5, 8, seed=1), rand(2, 5, 8, seed=2), None, np.arange(30, dtype=np.int32).reshape(2, 3, 5) % 3 % 2),
+    _attention(
+        rand(2, 1, 8),
+        rand(2, 1, 8, seed=1),
+        rand(2, 1, 8, seed=2),
+        rand(24, seed=3),
+        None,
+        rand(1, 2, 1, 5, seed=6),
+        rand(2, 2, 4, 4, seed=4),
+        rand(2, 2, 4, 4, seed=5),
+        outputs=3,  # without the last two ONNX Runtime leaves the past out
     ),
     _case("RotaryEmbedding", reference.rotary, rand(1, 2, 3, 4), np.array([1]), rand(5, 2, seed=1), rand(5, 2, seed=2)),
     _case(

@@ -1,0 +1,47 @@
+"""The page that trains digits in the browser, used as a visitor uses it; what it downloads goes on in Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import onnxdl as ox
+from onnxdl.models import digits
+from tests.anywhere.hosts import in_browser
+from tests.anywhere.serve import serving, write_digits
+
+ZERO = [(0.5 + 0.25 * np.sin(t), 0.5 - 0.4 * np.cos(t)) for t in np.linspace(0, 2 * np.pi, 40)]
+SEVEN = [(0.2, 0.15), (0.5, 0.15), (0.8, 0.15), (0.65, 0.4), (0.5, 0.65), (0.4, 0.9)]
+
+
+@pytest.mark.slow
+def test_a_visitor_trains_draws_and_takes_the_model_home(tmp_path: Path) -> None:
+    write_digits(tmp_path)
+    with serving(tmp_path) as url:
+        seen = in_browser("visit", url, tmp_path, epochs=6, drawings=[SEVEN, ZERO])
+    print(seen)
+    reached = percent(seen["after"])
+    assert percent(seen["before"]) < 40 and reached > 93
+    assert seen["drawn"] == [7, 0]
+    assert seen["added"] == "1439 digits to train on"
+    assert percent(seen["anew"]) < 40
+    assert seen["opened"] == [seen["after"]] * 2
+    assert "not an ONNX file" in seen["wrong"]
+
+    (x, y), (x_test, y_test) = digits.data()
+    model = ox.load(tmp_path / "trained.onnx")
+    assert model.state["step"] == seen["step"]
+    checkpoint, _ = ox.load_checkpoint(tmp_path / "trained.safetensors")
+    for name, array in model.state.items():
+        np.testing.assert_array_equal(array, checkpoint[name], err_msg=name)
+    at_home = 100 * model.evaluate(x_test, y_test, verbose=0)[1]
+    assert round(at_home, 1) == pytest.approx(reached, abs=0.11)
+    model.fit(x, y, 64, 2, verbose=0)
+    assert model.state["step"] == seen["step"] + 2 * 23
+    assert 100 * model.evaluate(x_test, y_test, verbose=0)[1] > at_home - 2
+
+
+def percent(text: str) -> float:
+    return float(text.removesuffix(" %"))

@@ -1,0 +1,81 @@
+"""Every train step of the gallery, as a file: only standard operators of the profile, and where CUDA would run them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+
+from onnxdl.cli.spec import gallery
+from onnxdl.io import onnx_file
+from onnxdl.io.names import all_nodes
+from onnxdl.io.protocol import check_path
+from onnxdl.train.step import train_step
+from tests.anywhere.gallery import BUILDS, OTHERS, built, fixed
+from tests.anywhere.placement import Placement, placements, provider
+
+PROGRAMS = ("train_step", "init", "evaluate", "predict")
+LENGTHS = {"text_lstm_masked": 1}
+"""Copies that stay: CUDA's LSTM reads the lengths of its sequences on the host."""
+WITH_LOOPS = ("text_lstm", "text_lstm_masked")
+"""The LSTM's gradient runs back through time in a Scan, which no CUDA graph can hold."""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each as a train-step folder, and as fixed.onnx, the step with all sizes known."""
+    folder = tmp_path_factory.mktemp("gallery")
+    for name in BUILDS:
+        model = built(name)
+        model.export(folder / name, format="train-step")
+        onnx_file.write(train_step(fixed(model.recipe)), folder / name / "fixed.onnx")
+    return folder
+
+
+def test_all_of_the_gallery_is_here() -> None:
+    assert {name.split("_var")[0].split("_disc")[0].split("_mask")[0].split("_cbow")[0] for name in BUILDS} | set(OTHERS) == set(gallery())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BUILDS)
+def test_the_files_hold_standard_operators_only(name: str, exported: Path) -> None:
+    assert check_path(exported / name).warnings == []
+    for program in PROGRAMS:
+        model = onnx.load(exported / name / f"{program}.onnx")
+        assert [(o.domain, o.version) for o in model.opset_import] == [("", 21)] and model.ir_version == 10
+        assert {node.domain for node in all_nodes(model.graph)} == {""} and not model.functions
+
+
+@pytest.fixture(scope="module")
+def placed(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Placement]:
+    provider()
+    asked = {name: (exported / name / "train_step.onnx", {}, False) for name in BUILDS}
+    asked |= {f"{name} fixed": (exported / name / "fixed.onnx", {}, name not in WITH_LOOPS) for name in BUILDS}
+    return placements(asked, tmp_path_factory.mktemp("stand_ins"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BUILDS)
+def test_cuda_runs_all_but_shape_arithmetic(name: str, placed: dict[str, Placement]) -> None:
+    place = placed[name]
+    assert place.failure == "" and place.astray == {} and place.cuda.total() > 10 * place.cpu.total()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BUILDS)
+def test_with_known_sizes_nothing_is_copied_and_a_cuda_graph_is_accepted(name: str, placed: dict[str, Placement]) -> None:
+    place = placed[f"{name} fixed"]
+    assert place.failure == "" and place.cpu.total() == 0 and place.copies == LENGTHS.get(name, 0)
+
+
+@pytest.mark.slow
+def test_a_node_without_a_kernel_is_seen(tmp_path: Path) -> None:
+    """The measure itself: CUDA has no kernel for Det, and its result must be copied."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 21]> m (float[2, 2] x) => (float y) { a = Exp(x) d = Det(a) y = Exp(d) }'
+    )
+    onnx.save(model, tmp_path / "det.onnx")
+    place = placements({"det": (tmp_path / "det.onnx", {}, False), "graph": (tmp_path / "det.onnx", {}, True)}, tmp_path)
+    assert place["det"].astray == {"Det": 1} and place["det"].copies == 2
+    assert "cannot use the graph capture feature" in place["graph"].failure

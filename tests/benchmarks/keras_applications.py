@@ -1,0 +1,131 @@
+"""All architectures of keras.applications, saved by stock Keras with random weights, and read without it.
+
+    python -m tests.benchmarks.keras_applications [name ...] [--steps 20] [--files folder]
+
+Each is built with ``weights=None``, random weights and statistics, and no activation at its end (a softmax of random weights is
+nearly constant, and hides everything). KERAS_BACKEND=torch makes Keras's part faster; the files are the same. A line tells the largest difference of the outputs over their scale, how many layers of
+BatchNormalization and Dropout were found of those that Keras has, how the loss fell over the steps, and what reading took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import logging
+import os
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SMALL = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71, "NASNetLarge": 331, "NASNetMobile": 224}
+SIZE = 64
+TOLERANCE = 1e-4
+
+
+def architectures(keras: Any) -> list[str]:
+    """The names of all architectures."""
+    names = [n for n in dir(keras.applications) if n[0].isupper() and callable(getattr(keras.applications, n))]
+    return sorted(names)
+
+
+def built(keras: Any, name: str, rng: np.random.Generator) -> Any:
+    """An architecture of few classes on small images, with random weights that keep activations alive."""
+    keras.backend.clear_session()
+    size = SMALL.get(name, SIZE)
+    options: dict[str, Any] = {"weights": None, "classes": 10, "classifier_activation": None}
+    make = getattr(keras.applications, name)
+    try:
+        model = make(input_shape=(size, size, 3), **options)
+    except ValueError:
+        model = make(input_shape=(224, 224, 3), **options)
+    for layer in model._flatten_layers():
+        for weight in layer._trainable_variables + layer._non_trainable_variables:
+            weight.assign(drawn(layer, weight, rng))
+    return model
+
+
+def drawn(layer: Any, weight: Any, rng: np.random.Generator) -> np.ndarray:
+    """A value for a weight that is neither its first one nor makes numbers explode."""
+    shape, kind = weight.shape, weight.path.rsplit("/", 1)[-1]
+    if str(weight.dtype).startswith(("int", "uint")):
+        return np.zeros(shape)
+    if kind in ("gamma", "moving_variance", "variance"):
+        return rng.uniform(0.6, 1.4, shape)
+    if len(shape) < 2:
+        return rng.normal(0.0, 0.1, shape)
+    fan_in = np.prod(shape[:-2]) * (1 if "Depthwise" in type(layer).__name__ else shape[-2])
+    return rng.normal(0.0, np.sqrt(1.6 / fan_in), shape)
+
+
+def layers_in(model: Any, kind: str) -> int:
+    """How many layers of a class are anywhere inside a Keras model."""
+    return sum(type(layer).__name__ == kind for layer in model._flatten_layers())
+
+
+def checked(keras: Any, name: str, folder: Path, steps: int) -> Iterator[str]:
+    """What is told of one architecture."""
+    from onnxdl import optim
+    from onnxdl.converters.registry import load
+
+    rng = np.random.default_rng(0)
+    model = built(keras, name, rng)
+    path = folder / f"{name}.keras"
+    model.save(path)
+    size = model.input_shape[1]
+    x = rng.uniform(0, 255, (2, size, size, 3)).astype(np.float32)
+    if not any(type(layer).__name__ == "Rescaling" for layer in model._flatten_layers()):
+        x = x / 127.5 - 1
+    expected = np.asarray(model.predict(x, verbose=0))
+    wanted = {kind: layers_in(model, kind) for kind in ("BatchNormalization", "Dropout")}
+    del model
+    gc.collect()
+    start = time.perf_counter()
+    ours = load(path)
+    seconds = time.perf_counter() - start
+    found = {kind: sum(type(layer).__name__ == kind for layer in ours.layers_below()) for kind in wanted}
+    difference = float(np.abs(ours.predict(x, verbose=0) - expected).max() / np.abs(expected).max())
+    yield f"{name:20} {path.stat().st_size / 1e6:6.1f} MB {seconds:5.2f} s  difference {difference:.1e}"
+    yield f"normalization {found['BatchNormalization']}/{wanted['BatchNormalization']}  dropout {found['Dropout']}/{wanted['Dropout']}"
+    fell = True
+    if steps:
+        y = np.arange(len(x)) % 10
+        ours.compile(optim.Adam(2e-5), "mse", device="cpu")
+        target = np.eye(10, dtype=np.float32)[y]
+        losses = [float(np.ravel(ours.train_on_batch(x, target))[0]) for _ in range(steps)]
+        fell = bool(np.isfinite(losses).all() and np.mean(losses[-3:]) < losses[0])
+        yield f"loss {losses[0]:.3f} -> {losses[-1]:.3f}"
+    yield "ok" if difference < TOLERANCE and found == wanted and fell else "WRONG"
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the architectures named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--files", type=Path, help="Where the .keras files stay; by default each goes when it is done.")
+    chosen = parser.parse_args(arguments)
+    warnings.simplefilter("ignore")
+    logging.disable(logging.ERROR)
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")  # compiles faster
+    module = importlib.import_module("keras")
+    wrong = 0
+    names = chosen.names or architectures(module)
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            told = list(checked(module, name, chosen.files or Path(folder), chosen.steps))
+        wrong += told[-1] != "ok"
+        print("  ".join(told), flush=True)
+    print(f"{len(names) - wrong} of {len(names)} right")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
