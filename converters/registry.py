@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from onnxdl.converters import caffe2, keras, mxnet, onnx, torch
+from onnxdl.converters import caffe2, keras, mxnet, onnx, tensorflow, torch
 from onnxdl.converters.contract import Converter, Write, reader_of, writer_of
 from onnxdl.train.export import FORMATS
 from onnxdl.train.model import Model
 
-CONVERTERS: tuple[Converter, ...] = (onnx.CONVERTER, keras.CONVERTER, torch.CONVERTER, mxnet.CONVERTER, caffe2.CONVERTER)
+CONVERTERS: tuple[Converter, ...] = (onnx.CONVERTER, keras.CONVERTER, torch.CONVERTER, mxnet.CONVERTER, tensorflow.CONVERTER, caffe2.CONVERTER)
 """In the order in which they are asked."""
 
 
@@ -51,3 +51,4 @@ def _export(write: Write) -> Callable[[Model, str | os.PathLike[str]], None]:
 
 
 FORMATS.update({c.name: _export(c.write) for c in CONVERTERS if c.write is not None and c.name not in FORMATS})
+FORMATS.setdefault("safetensors", _export(torch.write_safetensors))

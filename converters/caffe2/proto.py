@@ -5,13 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from onnxdl.converters.protobuf import Fields, message_class
 
-_TYPES = {"float": 2, "int64": 3, "int32": 5, "string": 9, "bytes": 12, "message": 11}
-_REPEATED, _OPTIONAL = 3, 1
-
-# message -> field -> (number, type, repeated); caffe2/proto/caffe2.proto of the PyTorch repository
-_MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
+# caffe2/proto/caffe2.proto of the PyTorch repository
+_MESSAGES: dict[str, Fields] = {
     "Argument": {
         "name": (1, "string", False),
         "f": (2, "float", False),
@@ -61,14 +58,4 @@ _MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
 @cache
 def net_def() -> Any:
     """The message class NetDef."""
-    file = descriptor_pb2.FileDescriptorProto(name="onnxdl/caffe2.proto", package="onnxdl.caffe2", syntax="proto2")
-    for message, fields in _MESSAGES.items():
-        described = file.message_type.add(name=message)
-        for name, (number, kind, repeated) in fields.items():
-            entry = described.field.add(name=name, number=number, label=_REPEATED if repeated else _OPTIONAL)
-            entry.type = _TYPES.get(kind, _TYPES["message"])
-            if kind not in _TYPES:
-                entry.type_name = f".onnxdl.caffe2.{kind}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("onnxdl.caffe2.NetDef"))
+    return message_class("caffe2", _MESSAGES, "NetDef")

@@ -15,7 +15,7 @@ from onnxdl.optim import Optimizer, schedules
 from onnxdl.train.model import Model
 
 Custom = Mapping[str, Any]
-_SCHEDULES = (
+SCHEDULES = (
     "CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTimeDecay", "PiecewiseConstantDecay", "PolynomialDecay",
 )  # fmt: skip
 _USUAL = {
@@ -78,8 +78,8 @@ def optimizer_from(config: Any, custom_objects: Custom | None = None) -> Optimiz
 
 def _schedule_from(config: Mapping[str, Any]) -> Any:
     name = config["class_name"]
-    if name not in _SCHEDULES:
-        raise ConversionError(f"there is no learning rate schedule {name!r} here; known are {', '.join(_SCHEDULES)}")
+    if name not in SCHEDULES:
+        raise ConversionError(f"there is no learning rate schedule {name!r} here; known are {', '.join(SCHEDULES)}")
     kind = getattr(schedules, name)
     return kind(**_known(kind, config["config"], name))
 
@@ -177,10 +177,10 @@ def optimizer_config(model: Model, optimizer: Optimizer) -> dict[str, Any]:
 def _schedule_config(schedule: Any) -> Any:
     if isinstance(schedule, schedules.ConstantSchedule):
         return schedule.learning_rate
-    if type(schedule).__name__ not in _SCHEDULES or type(schedule) is not getattr(schedules, type(schedule).__name__):
+    if type(schedule).__name__ not in SCHEDULES or type(schedule) is not getattr(schedules, type(schedule).__name__):
         name = getattr(schedule, "__name__", type(schedule).__name__)
-        raise ConversionError(f"Keras has no learning rate schedule like {name}; known are {', '.join(_SCHEDULES)}")
-    return _written("optimizers.schedules", schedule, schedule.get_config())
+        raise ConversionError(f"Keras has no learning rate schedule like {name}; known are {', '.join(SCHEDULES)}")
+    return _written("optimizers.schedules", schedule, {k: v for k, v in schedule.get_config().items() if v is not None})
 
 
 def _object_config(value: Any, module: str) -> Any:

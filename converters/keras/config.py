@@ -63,6 +63,10 @@ class Reader:
         own = [c for c in _subclasses(Layer) if c.__name__ == name and not c.__module__.startswith("onnxdl.")]
         return own[-1] if own else None
 
+    def users_function(self, name: str) -> Any:
+        """The user's function of a registered name, ``pkg>name`` or ``name``; None if there is none."""
+        return self.custom.get(name, self.custom.get(name.rpartition(">")[2]))
+
     def entry(self, config: Mapping[str, Any]) -> Entry | None:
         """The table's entry for a configuration."""
         name = str(config.get("class_name", "")).rpartition(">")[2]
@@ -188,8 +192,8 @@ class Reader:
     def _lambda(self, config: dict[str, Any]) -> Layer:
         name, function = config.get("name"), config.get("function")
         if isinstance(function, dict) and function.get("class_name") == "function":
-            function = function.get("registered_name") or function.get("config")
-        found = self.custom.get(str(name)) or (self.custom.get(function) if isinstance(function, str) else None)
+            function = function.get("config")
+        found = self.custom.get(str(name)) or (self.users_function(function) if isinstance(function, str) else None)
         if not callable(found):
             raise self.archive.unsupported(
                 f"the Lambda layer {name!r} holds Python code, which is never run from a file; give the function yourself: "
@@ -242,7 +246,8 @@ class Reader:
         if name == "DTypePolicy":
             return self.dtype(value, where)
         if name == "function":
-            return self.custom.get(value.get("registered_name") or "") or self.custom.get(str(value["config"])) or str(value["config"])
+            own = self.users_function(str(value["config"]))
+            return own if own is not None else str(value["config"])
         user = self.user_class(value)
         if user is not None and isinstance(user, type) and not issubclass(user, Layer):
             return self.attempt(where, lambda: _from_config(user, value["config"]))
@@ -257,10 +262,10 @@ class Reader:
         """An initializer, a regularizer, a constraint or an activation, from a name or a configuration."""
         module = KINDS[kind]
         if isinstance(value, dict) and value.get("class_name") == "function":
-            value = str(value.get("registered_name") or value.get("config"))
+            value = str(value.get("config"))
         if isinstance(value, str):
-            if value in self.custom:
-                return self.custom[value]
+            if (own := self.users_function(value)) is not None:
+                return own
             if kind == "activation" and self.old and value == "hard_sigmoid":
                 return other_layers.hard_sigmoid_of_keras_2
             plain = value.rpartition(">")[2]

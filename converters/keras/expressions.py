@@ -84,9 +84,9 @@ def written(node: ir.Node) -> Written:
     Raises:
         ConversionError: Keras has no such operation, or the operator needs constants and has computed values.
     """
-    write = _OPERATORS.get(node.op_type) if node.domain == "" else None
+    write = OPERATORS.get(node.op_type) if node.domain == "" else None
     if write is None or len(node.outputs) != 1:
-        known = ", ".join(sorted(_OPERATORS))
+        known = ", ".join(sorted(OPERATORS))
         raise ConversionError(
             f"the operator {node.op_type} stands between the layers; Keras takes {known} there: put it into a layer of your own"
         )
@@ -176,7 +176,7 @@ def _several(name: str) -> Callable[[ir.Node], Written]:
     return write
 
 
-_OPERATORS: Mapping[str, Callable[[ir.Node], Written]] = {
+OPERATORS: Mapping[str, Callable[[ir.Node], Written]] = {
     **{
         ours: _plainly(theirs)
         for ours, theirs in {

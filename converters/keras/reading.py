@@ -79,8 +79,13 @@ def _whole(archive: Archive, custom_objects: Mapping[str, Any] | None, compile: 
 
 def _compile(archive: Archive, reader: Reader, model: Model) -> None:
     """Compiles a model as the file says."""
+    told = dict(archive.training or {})
+    for which in ("metrics", "weighted_metrics"):
+        given = told.get(which)
+        if isinstance(given, list) and len(given) == 1 and isinstance(given[0], list) and len(model.output_names) == 1:
+            told[which] = given[0]  # an .h5 file lists them by output, even where there is one
     try:
-        compile_from(model, archive.training or {}, reader.custom, mixed_precision=reader.mixed)
+        compile_from(model, told, reader.custom, mixed_precision=reader.mixed)
     except ConversionError as e:
         raise ConversionError(f"{archive.path}: {e}; or load it with compile=False") from e
     except WRONG as e:
@@ -141,7 +146,7 @@ def _build(archive: Archive, model: Model, config: dict[str, Any]) -> None:
     sizes = [check_size(archive, "the model's input", s) for s in shapes]
     names = ["input" if i == 0 else f"input_{i}" for i in range(len(sizes))]
     tensors = [
-        placeholder(n, np.float32, ["batch" if d is None and i == 0 else d for i, d in enumerate(s)])
+        placeholder(n, np.float32, ["batch", *s[1:]])
         for n, s in zip(names, sizes, strict=True)
     ]
     try:

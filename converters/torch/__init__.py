@@ -34,6 +34,13 @@ def write(model: Model, path: Path) -> None:
     writing.write(model, path)
 
 
+def write_safetensors(model: Model, path: Path) -> None:
+    """The model's weights under torch's names, as safetensors."""
+    from onnxdl.converters.torch import writing
+
+    writing.write_safetensors(model, path)
+
+
 def recognises(source: Any) -> bool:
     """Whether it is an ``nn.Module``, or a path of torch's."""
     if isinstance(source, str | os.PathLike):

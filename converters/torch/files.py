@@ -68,7 +68,7 @@ def _weights_in(held: Any, who: str) -> Weights:
         for key in (*_STATES, *(k for k in held if k not in _OPTIMIZERS)):
             if isinstance(held.get(key), Mapping) and (arrays := _as_state(held[key])) is not None:
                 return Weights(arrays, optimizer if isinstance(optimizer, Mapping) and "param_groups" in optimizer else None)
-            if isinstance(held.get(key), Opaque):
+            if key in _STATES and isinstance(held.get(key), Opaque):
                 raise ConversionError(f"{who} holds a whole {held[key].qualified} as {key!r}, whose code is not run; save its state_dict()")
     raise ConversionError(f"{who} holds no weights by name, but {_kind(held)}; save the module's state_dict()")
 

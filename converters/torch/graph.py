@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 
 from onnxdl.autodiff.custom import stop_gradient
 from onnxdl.converters.torch import views
@@ -368,15 +367,6 @@ def _place(node: Node) -> str:
     return f" in module {node.scope.replace('/', '.')!r}" if node.scope else ""
 
 
-def value_type(tensor: Tensor) -> ir.DataType:
-    """The element type of a tensor as the IR's own."""
-    assert tensor.value.dtype is not None
-    return tensor.value.dtype
-
-
-def states_of(layer: Layer) -> Mapping[str, Parameter] | None:
-    """Torch's state of a model that came from torch, by torch's names; None where it did not."""
-    for below in layer.layers_below():
-        if isinstance(below, TorchGraph):
-            return below.state_names
-    return None
+def graph_of(layer: Layer) -> TorchGraph | None:
+    """The program of a model that came from torch; None where it did not."""
+    return next((below for below in layer.layers_below() if isinstance(below, TorchGraph)), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,17 @@ from onnxdl.nn.parameter import Parameter
 from onnxdl.train.model import Model
 
 
-def restore(model: Model, held: Mapping[str, Any], parameters: Sequence[Parameter], who: str) -> None:
+Place = Callable[[Mapping[str, np.ndarray]], dict[Parameter, np.ndarray]]
+
+
+def restore(model: Model, held: Mapping[str, Any], order: Sequence[str], place: Place, who: str) -> None:
     """Sets the slots, the learning rate and the step of a compiled model.
 
     Args:
         model: the model; its optimizer must be of the file's kind.
         held: the ``state_dict`` of a torch optimizer.
-        parameters: the model's, in the order of torch's ``parameters()``.
+        order: torch's names, in the order of ``parameters()``.
+        place: what arrays by torch's names are for our parameters.
         who: the file, for error messages.
 
     Raises:
@@ -28,13 +32,15 @@ def restore(model: Model, held: Mapping[str, Any], parameters: Sequence[Paramete
     assert model.compiled is not None
     optimizer, groups = model.compiled.optimizer, held["param_groups"]
     ids = [i for g in groups for i in g["params"]]
-    if len(ids) != len(parameters):
-        raise ConversionError(f"{who}: its optimizer holds {len(ids)} parameters, but the model has {len(parameters)} to train")
+    if len(ids) != len(order):
+        raise ConversionError(f"{who}: its optimizer holds {len(ids)} parameters, but the weights are {len(order)}")
     options = groups[0]
     if any(g.get(k) != options.get(k) for g in groups for k in ("lr", "betas", "momentum", "weight_decay", "eps")):
         raise ConversionError(f"{who}: its optimizer treats groups of parameters differently, which has no equal here")
-    names = {p: n for n, p in model.named_parameters()}
-    arrays = dict(zip((names[p] for p in parameters), (held["state"].get(i, {}) for i in ids), strict=True))
+    try:
+        arrays = _placed(model, dict(zip(order, (held["state"].get(i, {}) for i in ids), strict=True)), place)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConversionError(f"{who}: the optimizer's state does not fit the model ({type(error).__name__}: {error})") from None
     if isinstance(optimizer, optim.Adam):
         entries, steps = _adam(optimizer, options, arrays, who)
     elif isinstance(optimizer, optim.SGD):
@@ -45,6 +51,20 @@ def restore(model: Model, held: Mapping[str, Any], parameters: Sequence[Paramete
         entries["learning_rate"] = np.asarray(float(options["lr"]), np.float32)
     state = {**model.state, **{f"optimizer.{n}": a for n, a in entries.items()}}
     model.load_state({**state, "step": np.asarray(steps, np.int64)})
+
+
+def _placed(model: Model, slots: Mapping[str, Mapping[str, Any]], place: Place) -> dict[str, dict[str, np.ndarray]]:
+    """What is kept for each of our parameters, by its name: slots in our layout, and the step."""
+    names = {p: n for n, p in model.named_parameters()}
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for slot in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"):
+        given = {n: s[slot] for n, s in slots.items() if s.get(slot) is not None}
+        for parameter, array in place(given).items() if given else ():
+            found.setdefault(names[parameter], {})[slot] = array
+    steps = [np.asarray(s["step"]) for s in slots.values() if "step" in s]
+    for entries in found.values():
+        entries.update({"step": max(steps, key=int)} if steps else {})
+    return found
 
 
 def _same(who: str, what: str, theirs: Any, own: Any) -> None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from onnxdl import nn
 from onnxdl.converters.torch import optimizers
 from onnxdl.converters.torch.files import Weights, read_weights
-from onnxdl.converters.torch.graph import states_of
+from onnxdl.converters.torch.graph import graph_of
 from onnxdl.converters.torch.layers import Unit, units_of
 from onnxdl.errors import ConversionError
 from onnxdl.nn.parameter import Parameter
 from onnxdl.train.model import Model
 
 _SHOWN = 6
+_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def load_into(path: Path, model: Model | None) -> Model:
@@ -33,16 +35,25 @@ def load_into(path: Path, model: Model | None) -> Model:
             f"{path} holds weights alone ({len(weights.arrays)} of them): pass the architecture that they go into, ox.load(path, model)"
         )
     model.ensure_built()
-    states = states_of(model)
-    names = _into_states(weights, states, path) if states is not None else _into_layers(weights, model, path)
+    graph = graph_of(model)
+    if graph is not None:
+        order, place = _into_states(weights, graph.state_names, list(graph.program.parameters.values()), path)
+    else:
+        order, place = _into_layers(weights, model, path)
     model.programs.clear()
     if weights.optimizer is not None and model.is_compiled:
-        optimizers.restore(model, weights.optimizer, names, str(path))
+        optimizers.restore(model, weights.optimizer, order, place, str(path))
     return model
 
 
-def _into_states(weights: Weights, states: Mapping[str, Parameter], path: Path) -> list[Parameter]:
-    """By torch's names; returns the parameters in the order of torch's ``parameters()``."""
+Place = Callable[[Mapping[str, np.ndarray]], dict[Parameter, np.ndarray]]
+"""What arrays by torch's names are for our parameters, in their layout."""
+
+
+def _into_states(
+    weights: Weights, states: Mapping[str, Parameter], parameter_names: Sequence[str], path: Path
+) -> tuple[list[str], Place]:
+    """By torch's names; returns those of ``parameters()`` in its order, and where what belongs to them goes."""
     arrays = _renamed(weights.arrays, states)
     set_by: dict[int, str] = {id(states[n]): n for n in arrays if n in states}
     missing = [n for n, p in states.items() if n not in arrays and id(p) not in set_by and not n.endswith("num_batches_tracked")]
@@ -53,7 +64,10 @@ def _into_states(weights: Weights, states: Mapping[str, Parameter], path: Path) 
     _refuse(path, missing, unexpected, misfits)
     for name, array in arrays.items():
         states[name].value = array
-    return list(dict.fromkeys(p for p in states.values() if p.trainable))
+    order: dict[int, str] = {}
+    for name in parameter_names:
+        order.setdefault(id(states[name]), name)
+    return list(order.values()), lambda given: {states[n]: a for n, a in given.items()}
 
 
 def _renamed(arrays: dict[str, np.ndarray], states: Mapping[str, Parameter]) -> dict[str, np.ndarray]:
@@ -82,7 +96,7 @@ def _refuse(path: Path, missing: Sequence[str], unexpected: Sequence[str], misfi
 # ---- onto layers made here -----------------------------------------------------------------------------------------------
 
 
-def _into_layers(weights: Weights, model: Model, path: Path) -> list[Parameter]:
+def _into_layers(weights: Weights, model: Model, path: Path) -> tuple[list[str], Place]:
     """Layer by layer, each with the next module of the file; by path where every layer is called as a module is."""
     units: list[Unit] = []
     foreign: list[str] = []
@@ -107,11 +121,29 @@ def _into_layers(weights: Weights, model: Model, path: Path) -> list[Parameter]:
     _refuse(path, [], [], misfits)
     for unit, name in pairs:
         unit.port.from_torch(unit.layer, modules[name])
-    return [p for unit, _ in pairs for p in _trained(unit)]
 
 
-def _trained(unit: Unit) -> list[Parameter]:
-    return [p for p in unit.layer.weights if p.trainable]
+    def place(given: Mapping[str, np.ndarray]) -> dict[Parameter, np.ndarray]:
+        found: dict[Parameter, np.ndarray] = {}
+        slots = grouped(given)
+        for unit, name in pairs:
+            found.update(_laid_out(unit, slots[name], str(path)))
+        return found
+
+    return [n for n in weights.arrays if not n.endswith(_BUFFERS)], place
+
+
+def _laid_out(unit: Unit, slots: dict[str, np.ndarray], who: str) -> dict[Parameter, np.ndarray]:
+    """What is kept for a module's parameters, in our layout: written into the layer for a moment, and read from there."""
+    if "bias_hh" in slots and not isinstance(unit.layer, nn.GRU):
+        raise ConversionError(f"{who}: torch trains two biases where {unit.path} has their sum, so its optimizer cannot go on here")
+    before = [(p, p.value) for p in unit.layer.weights]
+    try:
+        unit.port.from_torch(unit.layer, slots)
+        return {p: p.value for p in unit.layer.weights if p.trainable}
+    finally:
+        for p, value in before:
+            p.value = value
 
 
 def _misfit(unit: Unit, name: str, state: Mapping[str, np.ndarray]) -> str | None:

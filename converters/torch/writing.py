@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from onnxdl.converters.torch.graph import states_of
+from onnxdl.converters.torch.graph import graph_of
 from onnxdl.converters.torch.layers import Unit, units_of
 from onnxdl.errors import ConversionError
 from onnxdl.io.atomic import replacing
@@ -54,9 +54,16 @@ def write(model: Model, path: Path) -> None:
     state = state_of(model)
     with replacing(path) as temporary, temporary.open("wb") as file:
         if path.suffix.lower() == ".safetensors":
-            write_safetensors(file, state, _repeats(model))
+            _write_safetensors(file, state)
         else:
-            write_pickle(file, state, _repeats(model))
+            _write_pickle(file, state, _repeats(model))
+
+
+def write_safetensors(model: Model, path: Path) -> None:
+    """Writes a model's weights as safetensors, whatever the suffix."""
+    model.ensure_built()
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        _write_safetensors(file, state_of(model))
 
 
 def state_of(model: Model) -> dict[str, np.ndarray]:
@@ -65,9 +72,9 @@ def state_of(model: Model) -> dict[str, np.ndarray]:
     Raises:
         ConversionError: a layer made here has weights that no torch module has.
     """
-    states = states_of(model)
-    if states is not None:
-        return {name: p.value for name, p in states.items()}
+    graph = graph_of(model)
+    if graph is not None:
+        return {name: p.value for name, p in graph.state_names.items()}
     state: dict[str, np.ndarray] = {}
     foreign: list[str] = []
     for found in units_of(model):
@@ -88,7 +95,8 @@ def _repeats(model: Model) -> dict[str, str]:
     """The names of tied weights, each with the first name of the same one."""
     first: dict[int, str] = {}
     repeats: dict[str, str] = {}
-    for name, parameter in (states_of(model) or {}).items():
+    graph = graph_of(model)
+    for name, parameter in graph.state_names.items() if graph is not None else ():
         if first.setdefault(id(parameter), name) != name:
             repeats[name] = first[id(parameter)]
     return repeats
@@ -97,7 +105,7 @@ def _repeats(model: Model) -> dict[str, str]:
 # ---- safetensors ---------------------------------------------------------------------------------------------------------
 
 
-def write_safetensors(file: BinaryIO, state: Mapping[str, np.ndarray], repeats: Mapping[str, str]) -> None:
+def _write_safetensors(file: BinaryIO, state: Mapping[str, np.ndarray]) -> None:
     """Arrays as a safetensors file; tied ones are all written, so that a strict load finds every name."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     begin = 0
@@ -114,7 +122,7 @@ def write_safetensors(file: BinaryIO, state: Mapping[str, np.ndarray], repeats: 
 # ---- torch's zip ---------------------------------------------------------------------------------------------------------
 
 
-def write_pickle(file: BinaryIO, state: Mapping[str, np.ndarray], repeats: Mapping[str, str]) -> None:
+def _write_pickle(file: BinaryIO, state: Mapping[str, np.ndarray], repeats: Mapping[str, str]) -> None:
     """Arrays as ``torch.save`` writes an OrderedDict of tensors; tied ones share a storage."""
     keys: dict[str, str] = {}
     for name in state:

@@ -107,6 +107,40 @@ def _fused(op_type: str, n_inputs: int) -> Callable[[ir.Node, Infer], None]:
     return known
 
 
+def _quantized(op_type: str, places: tuple[int, ...], like: int, *ignored: str) -> Callable[[ir.Node, Infer], None]:
+    """Shaped as a standard operator shapes its inputs at these places; of the type of the input at ``like``."""
+
+    def known(node: ir.Node, infer: Infer) -> None:
+        attributes = [a for a in node.attributes.values() if isinstance(a, ir.Attr) and a.name not in ("opset", *ignored)]
+        if _flag(node, "channels_last"):
+            return
+        inputs = [_as_float(node.inputs[i]) for i in places]
+        _as_standard(op_type, inputs, attributes, node, infer)
+        kind = node.inputs[like] if len(node.inputs) > like else None
+        shape = node.outputs[0].shape
+        node.outputs[0].type = ir.TensorType(kind.dtype if kind is not None and kind.dtype is not None else ir.DataType.FLOAT)
+        node.outputs[0].shape = shape
+
+    return known
+
+
+def _as_float(value: ir.Value | None) -> ir.Value | None:
+    return None if value is None else ir.Value(type=ir.TensorType(ir.DataType.FLOAT), shape=value.shape)
+
+
+def _concatenated(node: ir.Node, infer: Infer) -> None:
+    _quantized("Concat", tuple(range(2, len(node.inputs), 3)), 1)(node, infer)
+
+
+def _recurrent(node: ir.Node, infer: Infer) -> None:
+    x, r = _dims_of(node, 0), _dims_of(node, 2)
+    if x is None or r is None:
+        return
+    states = ir.Shape([r[0], x[1], r[1]])
+    for output, shape in zip(node.outputs, (ir.Shape([x[0], r[0], x[1], r[1]]), states, states), strict=False):
+        _give(output, node.inputs[0], shape)
+
+
 _OPERATORS: dict[str, Callable[[ir.Node, Infer], None]] = {
     **dict.fromkeys(("Gelu", "BiasGelu", "FastGelu", "QuickGelu", "GroupNorm", "RotaryEmbedding"), _like_first),
     "SkipLayerNormalization": _normalised,
@@ -114,6 +148,17 @@ _OPERATORS: dict[str, Callable[[ir.Node, Infer], None]] = {
     "EmbedLayerNormalization": _embedded,
     "MultiHeadAttention": _attended,
     "FusedMatMul": _fused_matmul,
+    **dict.fromkeys(("QLinearAdd", "QLinearMul"), _quantized("Add", (0, 3), 0)),
+    "QLinearSigmoid": _quantized("Sigmoid", (0,), 0),
+    "QLinearLeakyRelu": _quantized("LeakyRelu", (0,), 0),
+    "QLinearSoftmax": _quantized("Softmax", (0,), 0),
+    "QLinearAveragePool": _quantized("AveragePool", (0,), 0, "channels_last"),
+    "QLinearGlobalAveragePool": _quantized("GlobalAveragePool", (0,), 0, "channels_last"),
+    "QLinearConcat": _concatenated,
+    "QGemm": _quantized("Gemm", (0, 3), 8),
+    "MatMulIntegerToFloat": _quantized("MatMul", (0, 1), 2),
+    "DynamicQuantizeMatMul": _quantized("MatMul", (0, 1), 0),
+    "DynamicQuantizeLSTM": _recurrent,
     "FusedConv": _fused("Conv", 3),
     "FusedGemm": _fused("Gemm", 3),
 }

@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from onnxdl.config import as_text
 from onnxdl.errors import FormatError, TrainingError
+from onnxdl.io.checkpoint import load_checkpoint, save_checkpoint
 from onnxdl.train import architecture, testing
 from onnxdl.train import fit as fitting
 from onnxdl.train.callbacks import Callback, History
@@ -230,6 +232,27 @@ class Model(Network):
             raise FormatError(f"{os.fspath(filepath)} is there already; overwrite=True replaces it")
         save_model(self, filepath)
 
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Writes the weights alone, as ``.safetensors``."""
+        path = _of_weights(filepath)
+        if not overwrite and path.exists():
+            raise FormatError(f"{path} is there already; overwrite=True replaces it")
+        self.ensure_built()
+        save_checkpoint(path, {name: parameter.value for name, parameter in self.named_parameters()})
+
+    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
+        """Takes the weights from a file that ``save_weights`` or a checkpoint wrote."""
+        state, _ = load_checkpoint(_of_weights(filepath))
+        parameters = dict(self.named_parameters())
+        self.load_state({name: array for name, array in state.items() if name in parameters})
+
     def export(self, path: str | os.PathLike[str], format: str = "onnx") -> None:
         """Writes the model in a format: ``onnx`` (weights inside, no training) or ``train-step`` (a folder of three programs)."""
         export_model(self, path, format)
+
+
+def _of_weights(filepath: str | os.PathLike[str]) -> Path:
+    path = Path(filepath)
+    if path.suffix != ".safetensors":
+        raise FormatError(f"weights alone are kept as .safetensors, not {path.name}; ox.load(path, model) reads those of other tools")
+    return path

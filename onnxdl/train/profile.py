@@ -61,7 +61,7 @@ class Profile(NamedTuple):
             layer, part = place_of(node.name)
             parts = layers.setdefault(layer, {})
             parts[part] = parts.get(part, 0.0) + node.seconds
-        return {name: parts for name, parts in sorted(layers.items(), key=lambda item: -sum(item[1].values()))}
+        return dict(sorted(layers.items(), key=lambda item: -sum(item[1].values())))
 
     def by_operator(self) -> list[tuple[str, int, float]]:
         """Each operator with the number of its nodes and its seconds, the costliest first."""

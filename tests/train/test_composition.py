@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -177,3 +178,15 @@ def test_as_many_metrics_as_outputs_are_one_each() -> None:
         model.compile("sgd", "mse", metrics=metrics, device="cpu")
         logs = model.evaluate(X, [X[:, :1], X[:, :1]], return_dict=True, verbose=0)
         assert set(logs) == {"loss", "left_loss", "right_loss"} | names
+
+
+def test_weights_alone_go_through_a_file(tmp_path: Path) -> None:
+    model, other = stacked(), stacked()
+    model.save_weights(tmp_path / "w.safetensors")
+    other.set_weights([w * 0 for w in model.get_weights()])
+    other.load_weights(tmp_path / "w.safetensors")
+    np.testing.assert_array_equal(other.predict(X, verbose=0), model.predict(X, verbose=0))
+    with pytest.raises(OnnxdlError, match="overwrite=True replaces it"):
+        model.save_weights(tmp_path / "w.safetensors", overwrite=False)
+    with pytest.raises(OnnxdlError, match=r"as \.safetensors, not w\.weights\.h5"):
+        model.save_weights(tmp_path / "w.weights.h5")

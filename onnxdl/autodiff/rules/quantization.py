@@ -50,15 +50,15 @@ def quantize_linear(
     number = x / _spread(scale.astype(x.dtype), x, axis, block_size)
     if zero_point is not None:
         number = number + _spread(zero_point.astype(x.dtype), x, axis, block_size)
-    return _cut(number, kind)
+    return cut(number, kind)
 
 
 @lowering("QLinearMatMul")
 def qlinear_matmul(
     a: Tensor, a_scale: Tensor, a_zero: Tensor, b: Tensor, b_scale: Tensor, b_zero: Tensor, y_scale: Tensor, y_zero: Tensor
 ) -> Tensor:
-    product = op.MatMul(_real(a, a_scale, a_zero, -2), _real(b, b_scale, b_zero, -1))
-    return _cut(product / y_scale + y_zero.astype(product.dtype), y_zero.value.dtype)
+    product = op.MatMul(real(a, a_scale, a_zero, -2), real(b, b_scale, b_zero, -1))
+    return quantized(product, y_scale, y_zero)
 
 
 @lowering("QLinearConv")
@@ -74,23 +74,31 @@ def qlinear_conv(
     b: Tensor | None = None,
     **attributes: Any,
 ) -> Tensor:
-    y = op.Conv(_real(x, x_scale, x_zero, 1), _real(w, w_scale, w_zero, 0), **attributes)
+    y = op.Conv(real(x, x_scale, x_zero, 1), real(w, w_scale, w_zero, 0), **attributes)
     if b is not None:
         y = y + op.Reshape(b.astype(y.dtype) * x_scale * w_scale, [-1] + [1] * (y.ndim - 2))
-    return _cut(y / y_scale + y_zero.astype(y.dtype), y_zero.value.dtype)
+    return quantized(y, y_scale, y_zero)
 
 
 @lowering("MatMulInteger")
 def matmul_integer(a: Tensor, b: Tensor, a_zero: Tensor | None = None, b_zero: Tensor | None = None) -> Tensor:
-    return op.MatMul(_shifted(a, a_zero, -2), _shifted(b, b_zero, -1))
+    return op.MatMul(shifted(a, a_zero, -2), shifted(b, b_zero, -1))
 
 
 @lowering("ConvInteger")
 def conv_integer(x: Tensor, w: Tensor, x_zero: Tensor | None = None, w_zero: Tensor | None = None, **attributes: Any) -> Tensor:
-    return op.Conv(_shifted(x, x_zero, 1), _shifted(w, w_zero, 0), **attributes)
+    return op.Conv(shifted(x, x_zero, 1), shifted(w, w_zero, 0), **attributes)
 
 
-def _cut(number: Tensor, kind: ir.DataType | None) -> Tensor:
+def quantized(number: Tensor, scale: Tensor, zero_point: Tensor | None) -> Tensor:
+    """Real numbers as the integers of one scale."""
+    whole = number / scale
+    if zero_point is None:
+        return cut(whole, ir.DataType.UINT8)
+    return cut(whole + zero_point.astype(number.dtype), zero_point.value.dtype)
+
+
+def cut(number: Tensor, kind: ir.DataType | None) -> Tensor:
     """Rounded and cut off to the range of integers of this kind; the gradient goes through where rounding stays in the range."""
     if kind not in _RANGES:
         return number  # eight-bit floats
@@ -112,12 +120,12 @@ def _ranges() -> dict[ir.DataType, tuple[int, int]]:
 _RANGES = _ranges()
 
 
-def _real(x: Tensor, scale: Tensor, zero_point: Tensor, axis: int) -> Tensor:
+def real(x: Tensor, scale: Tensor, zero_point: Tensor | None, axis: int) -> Tensor:
     """The real numbers that quantized ones stand for, whose scales are one or those of an axis."""
-    return _shifted(x, zero_point, axis) * _spread(scale, x, axis, 0)
+    return shifted(x, zero_point, axis) * _spread(scale, x, axis, 0)
 
 
-def _shifted(x: Tensor, zero_point: Tensor | None, axis: int) -> Tensor:
+def shifted(x: Tensor, zero_point: Tensor | None, axis: int) -> Tensor:
     number = x.astype(np.float32)
     return number if zero_point is None else number - _spread(zero_point.astype(np.float32), x, axis, 0)
 

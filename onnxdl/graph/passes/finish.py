@@ -12,6 +12,7 @@ from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 
 from onnxdl.errors import GraphError
 from onnxdl.graph.infer import dims
+from onnxdl.graph.passes.broadcasting import leave_to_broadcasting
 from onnxdl.graph.passes.convolutions import choose_convolutions
 from onnxdl.graph.trace import IR_VERSION, discard
 from onnxdl.graph.walk import RECORD, ancestry
@@ -35,10 +36,11 @@ def finish(trace: Trace, outputs: Mapping[str, Tensor], metadata: Mapping[str, s
             raise GraphError(f"output {name!r} does not belong to the graph that is being finished")
         graph.outputs.append(_named(trace, tensor, name))
     _drop_unused(graph)
+    leave_to_broadcasting(graph)
     if trace.target.device == "cpu":
         trace.forget_constants()  # some of them were dropped
         choose_convolutions(trace)
-        _drop_unused(graph)
+    _drop_unused(graph)
     _make_way(trace, set(outputs))
     model = ir.Model(graph, ir_version=IR_VERSION if trace.opset <= 21 else 11, producer_name="onnxdl", metadata_props=dict(metadata))
     graph.opset_imports[""] = trace.opset

@@ -1,0 +1,199 @@
+"""The support tables of converters/README.md, generated from the registries: ``python -m onnxdl.converters.support`` writes it.
+
+A test compares the file with what the registries say.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from onnxdl.converters.contract import Converter
+from onnxdl.converters.registry import CONVERTERS
+
+README = Path(__file__).with_name("README.md")
+_WIDTH = 140
+
+
+class File(NamedTuple):
+    """A kind of file: whose converter's, which versions, which ways, and what it was checked against."""
+
+    converter: str
+    kind: str
+    versions: str
+    ways: str
+    checked: str
+
+
+FILES: tuple[File, ...] = (
+    File(
+        "onnx",
+        ".onnx",
+        "any opset, of any producer; old ones are upgraded",
+        "in, out",
+        "ONNX Runtime and onnx.reference: the scoreboard in README.md",
+    ),
+    File("keras", ".keras", "Keras 3.0 to 3.15", "in, out", "stock Keras 3.15.1 on JAX: outputs, weights, 10 + 10 steps of training"),
+    File(
+        "keras",
+        ".h5, .hdf5",
+        "Keras 1, 2 and 3",
+        "in, out",
+        "stock Keras 3.15.1 on JAX; it takes up no optimizer's state from .h5, not its own either",
+    ),
+    File("keras", ".weights.h5", "Keras 3; with an architecture", "in, out", "stock Keras 3.15.1"),
+    File("keras", "a keras.Model", "Keras 3", "in", "the model itself"),
+    File("torch", "a torch.nn.Module", "torch 2.13 and later", "in", "the module itself: outputs, gradients, state_dict"),
+    File("torch", ".pt2", "schema 8", "in", "torch 2.13.0"),
+    File(
+        "torch", ".pth, .pt, .safetensors", "zip and before 1.6; with an architecture", "in, out", "torch 2.13.0: load_state_dict, strictly"
+    ),
+    File("tensorflow", "SavedModel", "TensorFlow 2: variables and Keras layers without it, graphs with it", "in", "tensorflow-cpu 2.21.0"),
+    File("tensorflow", "model.json", "layers models of TensorFlow.js", "in", "the Keras model that it was made of"),
+    File("mxnet", "-symbol.json + .params", "MXNet 0.8 to 1.9, Module and Gluon", "in", "mxnet 1.9.1"),
+    File("caffe2", "init_net + predict_net", "binary and text", "in", "onnx's light_*.onnx of the same nets on the same weights"),
+)
+"""Kept by hand: what no registry knows. A test sees to it that no converter is missing."""
+
+
+def readme() -> str:
+    """The text of converters/README.md."""
+    parts = [_HEAD, _overview(CONVERTERS), _files(), _keras(), _torch(), _mxnet(), _caffe2()]
+    return "\n".join(part.strip("\n") + "\n" for part in parts)
+
+
+_HEAD = """\
+# Converters
+
+This page is generated: `python -m onnxdl.converters.support` writes it, and a test compares it with the registries.
+
+    model = ox.load("resnet50.keras")                    # by suffix, then by content; trains after compile, or as it was compiled
+    model = ox.load("weights.safetensors", model)        # a file of weights alone goes into an architecture
+    model.export("back.keras", format="keras")
+    ox.convert("resnet50.keras", "resnet50.onnx")
+    onnxdl convert resnet50.keras resnet50.onnx --check  # the parity report: per layer, the largest difference to the source's own
+
+Where the source's framework is not installed, `--reference values.npz` compares with stored arrays: the model's inputs by name, its
+outputs as `output.<name>`, layers by the names that the State has too. What has no equal here is refused by name, never approximated.
+
+A converter is a package here with a `CONVERTER` (see `contract.py`): suffixes, `recognises`, `read`, `write`, and `activations` for the
+report. `registry.py` lists them all. Nothing but the model object itself makes one import its framework.
+"""
+
+
+def _overview(converters: Sequence[Converter]) -> str:
+    rows = [
+        (
+            c.name,
+            _suffixes(c.suffixes),
+            _suffixes(c.writes) if c.write is not None else "–",
+            "yes" if c.activations is not None else "stored values",
+        )
+        for c in converters
+    ]
+    return _table(("converter", "reads", "writes", "parity report"), rows)
+
+
+def _suffixes(suffixes: Iterable[str]) -> str:
+    return ", ".join(f"`{s}`" if s else "a folder" for s in suffixes)
+
+
+def _files() -> str:
+    return "## Files\n\n" + _table(File._fields, [*FILES])
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["--"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names as a paragraph of lines of limited length."""
+    lines = [""]
+    for name in names:
+        if len(lines[-1]) + len(name) + 2 > _WIDTH:
+            lines.append("")
+        lines[-1] += f"{name}, "
+    return "\n".join(line.strip() for line in lines).rstrip(",") + "."
+
+
+def _keras() -> str:
+    from onnxdl import optim
+    from onnxdl.converters.keras import expressions, other_layers
+    from onnxdl.converters.keras.compiling import SCHEDULES
+    from onnxdl.converters.keras.functions import FUNCTIONS
+    from onnxdl.converters.keras.layers import ENTRIES, ONLY
+    from onnxdl.nn import losses, metrics
+
+    entries = {**ENTRIES, **other_layers.ENTRIES}
+    plain = sorted(n for n, e in entries.items() if e.layer.__name__ == n and not e.only and not e.ignored and n != "Layer")
+    others = sorted(n for n in entries if n not in plain and n != "Layer")
+    rows = [
+        (f"`{n}`", "" if (e := entries[n]).layer.__name__ == n else f"`{e.layer.__name__}`", _options(e.only), _names(e.ignored))
+        for n in others
+    ]
+    return f"""
+## Keras
+
+Layers, checked one by one against Keras 3.15.1 on JAX: outputs and gradients in `tests/nn`, `.keras` and `.h5` there and back in
+`tests/converters/test_keras_writing.py`. Sequential, functional, nested and shared layers; a subclass by `custom_objects`, or by being
+defined in the program. Going back, a layer of your own stands under the `registered_name` of its class. Lambda holds Python code: its
+function is given as `custom_objects`, and it is written only into the file that it came from.
+
+Under the same name, with all options ({len(plain)}): {_listed(plain)}
+
+Under another name here, with options for some values alone, or with options that change nothing and are read over ({len(rows)}; any layer:
+{_options(ONLY)}):
+
+{_table(("Keras", "here", "for these values alone", "read over"), rows)}
+
+Operations between layers ({len(FUNCTIONS)}): {_listed(sorted(FUNCTIONS))}
+
+Operators of ours between layers, written as Keras's operations ({len(expressions.OPERATORS)}): {_listed(sorted(expressions.OPERATORS))}
+
+Training: optimizers with their state, both ways, so that a loss curve goes on as it would have ({len(optim.NAMES) + 1}):
+{_listed([*(kind.__name__ for kind in optim.NAMES.values()), "LossScaleOptimizer"])}
+Learning rate schedules: {_listed(SCHEDULES)}
+Losses: {_listed(kind.__name__ for kind in losses.KINDS)}
+Metrics: {_listed(kind.__name__ for kind in metrics.KINDS)}
+"""
+
+
+def _options(only: Mapping[str, tuple[Any, ...]]) -> str:
+    return ", ".join(f"`{option}={values[0]!r}`" for option, values in sorted(only.items()))
+
+
+def _names(options: Iterable[str]) -> str:
+    return ", ".join(f"`{option}`" for option in sorted(options))
+
+
+def _torch() -> str:
+    from onnxdl.converters.torch.aten import FAMILIES, table
+
+    families: dict[str, list[str]] = defaultdict(list)
+    for operator in table().values():
+        families[operator.family].append(operator.name.removeprefix("aten."))
+    count = sum(map(len, families.values()))
+    parts = [f"**{family.replace('_', ' ')}**: {_listed(sorted(families[family]))}" for family in FAMILIES]
+    return f"## PyTorch\n\n{count} ATen operators, checked against torch 2.13.0 in `tests/converters`.\n\n" + "\n\n".join(parts)
+
+
+def _mxnet() -> str:
+    from onnxdl.converters.mxnet import operators, reading
+
+    assert reading  # which enters the other families into the table
+    names = sorted(operators.TABLE.functions)
+    return f"## MXNet\n\n{len(names)} operators, checked against mxnet 1.9.1: {_listed(names)}"
+
+
+def _caffe2() -> str:
+    from onnxdl.converters.caffe2 import operators
+
+    names = sorted(operators.TABLE.functions)
+    return f"## Caffe2\n\n{len(names)} operators: {_listed(names)}"
+
+
+if __name__ == "__main__":
+    README.write_text(readme(), encoding="utf-8")
