@@ -7,20 +7,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from onnxdl import errors
 from onnxdl.converters import caffe2, keras, mxnet, onnx, tensorflow, torch
 from onnxdl.converters.contract import Converter, Write, reader_of, writer_of
 from onnxdl.train.export import FORMATS
 from onnxdl.train.model import Model
 
-CONVERTERS: tuple[Converter, ...] = (onnx.CONVERTER, keras.CONVERTER, torch.CONVERTER, mxnet.CONVERTER, tensorflow.CONVERTER, caffe2.CONVERTER)
+CONVERTERS: tuple[Converter, ...] = (
+    onnx.CONVERTER,
+    keras.CONVERTER,
+    torch.CONVERTER,
+    mxnet.CONVERTER,
+    tensorflow.CONVERTER,
+    caffe2.CONVERTER,
+)
 """In the order in which they are asked."""
+
+PRETRAINED = Path(errors.__file__).parent / "models" / ".weights"
 
 
 def load(source: Any, model: Model | None = None, **options: Any) -> Model:
     """A file of any known framework as a Model: it predicts at once, and trains after ``compile``.
 
     Args:
-        source: a path, or a framework's own model object.
+        source: a path, a framework's own model object, or the name of a gallery system that is shipped trained, as ``digits``.
         model: the architecture that a file of weights alone goes into.
         options: the framework's own, such as ``custom_objects`` (Keras) or ``example_inputs`` (a PyTorch module).
 
@@ -28,7 +38,19 @@ def load(source: Any, model: Model | None = None, **options: Any) -> Model:
         FormatError: the file is missing, damaged or of an unknown kind.
         ConversionError: it holds something that has no equal here.
     """
-    return reader_of(source, CONVERTERS).read(source, model, **options)
+    chosen = _pretrained(source) or source
+    return reader_of(chosen, CONVERTERS).read(chosen, model, **options)
+
+
+def _pretrained(source: Any) -> Path | None:
+    """The file of a gallery system's trained weights, if ``source`` is its name and no file of the user's."""
+    if not isinstance(source, str) or not source.isidentifier() or Path(source).exists():
+        return None
+    file = PRETRAINED / f"{source}.onnx"
+    if not file.is_file():
+        shipped = ", ".join(sorted(f.stem for f in PRETRAINED.glob("*.onnx")))
+        raise errors.FormatError(f"there is no file {source}, and no trained gallery system of that name; trained are {shipped}")
+    return file
 
 
 def convert(source: Any, target: str | os.PathLike[str], model: Model | None = None, **options: Any) -> Model:

@@ -1,21 +1,17 @@
-"""An nn.Module as an exported program: ``torch.export`` in training and in inference, read back as a ``.pt2`` file is."""
+"""An nn.Module as an exported program: ``torch.export`` in training and in inference."""
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import warnings
 from collections.abc import Mapping
-from io import BytesIO
 from typing import Any
 
+from onnxdl.converters.torch.exported import program_of
 from onnxdl.converters.torch.graph import missing
 from onnxdl.converters.torch.program import Program
-from onnxdl.converters.torch.pt2 import read_program
 from onnxdl.converters.torch.views import followable
 from onnxdl.errors import ConversionError
-
-_named: set[Any] = set()
 
 _REFUSALS = (RuntimeError, ValueError, TypeError, AssertionError, LookupError, AttributeError, NotImplementedError)
 """What torch.export raises where it cannot follow a module: its own errors are kinds of these."""
@@ -59,12 +55,12 @@ def _exported(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], dynami
                 exported = torch.export.export(module, args, kwargs, dynamic_shapes=dynamic_shapes)
         except _REFUSALS as error:
             raise ConversionError(f"torch.export cannot follow {origin}: {_first_line(error)}") from error
-        program = _read(exported, origin)
+        program = program_of(exported, origin)
         lacking = {name.split(" ")[0] for name in missing(program)}
         if lacking or not followable(program.body):
             known = torch.export.default_decompositions() if lacking else {}
             chosen = {operator: how for operator, how in known.items() if str(operator) in lacking}
-            program = _read(exported.run_decompositions(chosen), origin)
+            program = program_of(exported.run_decompositions(chosen), origin)
         return program
 
 
@@ -104,32 +100,6 @@ def _first_axis(value: Any) -> Any:
     return type(value)(_first_axis(v) for v in value) if type(value) in (list, tuple) else None
 
 
-def _read(exported: Any, origin: str) -> Program:
-    import torch
-
-    _name_tuples(exported)
-    written = BytesIO()
-    torch.export.save(exported, written)
-    written.seek(0)
-    return read_program(written, origin)
-
-
-def _name_tuples(exported: Any) -> None:
-    """Named tuples that a module takes or gives get the name that torch writes them under."""
-    from collections import namedtuple
-
-    from torch.utils import _pytree
-
-    pending = [exported.call_spec.in_spec, exported.call_spec.out_spec]
-    while pending:
-        spec = pending.pop()
-        if spec is not None and spec.type is namedtuple and spec.context not in _named:
-            _named.add(spec.context)
-            with contextlib.suppress(ValueError):  # somebody has done so already
-                _pytree._register_namedtuple(spec.context, serialized_type_name=f"{spec.context.__module__}.{spec.context.__qualname__}")
-        pending.extend(spec.children() if spec is not None else [])
-
-
 def _say_what_is_fixed(program: Program, dynamic_shapes: Any, origin: str) -> None:
     fixed = [name for name, (_, dims) in program.inputs.items() if dims and isinstance(dims[0], int)]
     if dynamic_shapes is None and fixed:
@@ -142,10 +112,3 @@ def _say_what_is_fixed(program: Program, dynamic_shapes: Any, origin: str) -> No
 
 def _first_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-def program_of(exported: Any, origin: str) -> Program:
-    """An ``ExportedProgram`` as it is."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own, about its future
-        return _read(exported, origin)

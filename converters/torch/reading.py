@@ -50,7 +50,7 @@ def _read_module(module: Any, example_inputs: Any, dynamic_shapes: Any, exporter
     import torch
 
     if isinstance(module, torch.export.ExportedProgram):
-        from onnxdl.converters.torch.live import program_of
+        from onnxdl.converters.torch.exported import program_of
 
         return model_of(program_of(module, "the ExportedProgram"), "the ExportedProgram", None)
     if example_inputs is None:
