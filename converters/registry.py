@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxdl import errors
-from onnxdl.converters import caffe2, keras, mxnet, onnx, tensorflow, torch
+from onnxdl.converters import caffe2, keras, mxnet, onnx, sklearn, tensorflow, torch
 from onnxdl.converters.contract import Converter, Write, reader_of, writer_of
 from onnxdl.train.export import FORMATS
 from onnxdl.train.model import Model
@@ -20,6 +20,7 @@ CONVERTERS: tuple[Converter, ...] = (
     mxnet.CONVERTER,
     tensorflow.CONVERTER,
     caffe2.CONVERTER,
+    sklearn.CONVERTER,
 )
 """In the order in which they are asked."""
 

@@ -29,7 +29,7 @@ REACHED = {
     "digits": "{val_accuracy:.1%} of digits",
     "convnet": "{val_accuracy:.1%} of patches, eight surfaces",
     "vgg16": "{val_accuracy:.1%} of patches, eight surfaces",
-    "resnet": "",
+    "resnet": "of digits, with skips {resnet20:.1%} at 20 layers and {resnet56:.1%} at 56; without, {plain20:.1%} and {plain56:.1%}",
     "deconvnet": "pictures below, of a net with {accuracy:.1%}",
     "text_lstm": "{val_accuracy:.1%} of news articles, five sections",
     "embedding": (
@@ -41,8 +41,11 @@ REACHED = {
     "dcgan": (
         "the digits classifier sees {digits:.0f} digits (evenness {evenness:.3f}) and is sure of them by {recognised with:.3f} on average"
     ),
-    "word2vec": "",
-    "gpt": "",
+    "word2vec": (
+        "correlation with people's judgement of similarity {skip-gram, similarity:.3f} (skip-gram), {cbow, similarity:.3f} (CBOW); "
+        "of Google's analogies {skip-gram, analogies:.1%} and {cbow, analogies:.1%}"
+    ),
+    "gpt": "{loss:.3f} nats a letter; 5-grams {5-grams:.3f}",
 }
 """What each has reached, made of its results."""
 SHIPPED = ("autoencoder", "convnet", "custom_layer", "dcgan", "digits", "embedding", "gan", "gpt", "mlp", "resnet")
@@ -64,7 +67,7 @@ def enter(table: str, name: str, reached: str, seconds: float) -> str:
     row = re.compile(rf"^(\| `{name}` \|[^|]*\|)[^|]*\|[^|]*\|", re.MULTILINE)
     if not row.search(table):
         raise ox.FormatError(f"{TABLE} has no row for {name}")
-    return row.sub(lambda found: f"{found[1]} {reached} | {seconds:.0f} s |", table)
+    return row.sub(lambda found: f"{found[1]} {reached.replace('%', ' %')} | {seconds:.0f} s |", table)
 
 
 def ship(name: str, folder: Path) -> None:

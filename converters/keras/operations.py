@@ -91,7 +91,7 @@ class TensorFlowOperation(Operation):
         if self.constants:
             given = given[0] if len(given) == 1 and isinstance(given[0], list) else given
             for place in sorted(self.constants):
-                given.insert(place, np.asarray(self.constants[place]))
+                given.insert(place, self.constants[place])
         return _called(self.operation, self.tensorflow_function, given, {**self.settings, **kwargs})
 
 

@@ -46,7 +46,9 @@ def restore(model: Model, held: Mapping[str, Any], order: Sequence[str], place: 
     elif isinstance(optimizer, optim.SGD):
         entries, steps = _sgd(optimizer, options, arrays, who)
     else:
-        raise ConversionError(f"{who}: the state of a {type(optimizer).__name__} cannot be read from torch; compile with Adam, AdamW or SGD")
+        raise ConversionError(
+            f"{who}: the state of a {type(optimizer).__name__} cannot be read from torch; compile with Adam, AdamW or SGD"
+        )
     if not callable(optimizer.learning_rate):
         entries["learning_rate"] = np.asarray(float(options["lr"]), np.float32)
     state = {**model.state, **{f"optimizer.{n}": a for n, a in entries.items()}}
@@ -76,7 +78,9 @@ def _decay(who: str, optimizer: optim.Optimizer, options: Mapping[str, Any], *, 
     own = optimizer.options.get("weight_decay") or 0.0
     theirs = float(options.get("weight_decay") or 0.0)
     if theirs and not decoupled:
-        raise ConversionError(f"{who}: its optimizer adds weight_decay = {theirs} to the gradient; give the layers an L2 regularizer of {theirs / 2}")
+        raise ConversionError(
+            f"{who}: its optimizer adds weight_decay = {theirs} to the gradient; give the layers an L2 regularizer of {theirs / 2}"
+        )
     _same(who, "weight_decay", theirs, own)
 
 

@@ -50,9 +50,7 @@ Place = Callable[[Mapping[str, np.ndarray]], dict[Parameter, np.ndarray]]
 """What arrays by torch's names are for our parameters, in their layout."""
 
 
-def _into_states(
-    weights: Weights, states: Mapping[str, Parameter], parameter_names: Sequence[str], path: Path
-) -> tuple[list[str], Place]:
+def _into_states(weights: Weights, states: Mapping[str, Parameter], parameter_names: Sequence[str], path: Path) -> tuple[list[str], Place]:
     """By torch's names; returns those of ``parameters()`` in its order, and where what belongs to them goes."""
     arrays = _renamed(weights.arrays, states)
     set_by: dict[int, str] = {id(states[n]): n for n in arrays if n in states}
@@ -121,7 +119,6 @@ def _into_layers(weights: Weights, model: Model, path: Path) -> tuple[list[str],
     _refuse(path, [], [], misfits)
     for unit, name in pairs:
         unit.port.from_torch(unit.layer, modules[name])
-
 
     def place(given: Mapping[str, np.ndarray]) -> dict[Parameter, np.ndarray]:
         found: dict[Parameter, np.ndarray] = {}

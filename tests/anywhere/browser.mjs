@@ -9,20 +9,21 @@ const gpu = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--en
 
 // Trains on the recorded batches of each job with onnxruntime-web; the page only lends its address.
 async function parity(page) {
+  if (job.webgpu && !(await page.evaluate(async () => Boolean(await navigator.gpu?.requestAdapter())))) return null;
   const results = [];
   for (const { source, batches, state } of job.jobs) {
-    const { losses, checkpoint } = await page.evaluate(
+    const { checkpoint, ...found } = await page.evaluate(
       async ([source, batches, bundle, options]) => {
         const [ort, { train }] = await Promise.all([import(`/ort/${bundle}`), import("/parity.mjs")]);
         ort.env.wasm.numThreads = 1;
         const stacked = new Uint8Array(await (await fetch(batches)).arrayBuffer());
-        const { losses, state } = await train(source, stacked, { ort, seed: 0, ...options });
-        return { losses, checkpoint: Array.from(state) };
+        const { losses, places, state } = await train(source, stacked, { ort, seed: 0, ...options });
+        return { losses, places, checkpoint: Array.from(state) };
       },
       [source, batches, job.bundle, job.options],
     );
     await writeFile(state, Uint8Array.from(checkpoint));
-    results.push(losses);
+    results.push(found);
   }
   return results;
 }

@@ -2,7 +2,7 @@
 import { fromSafetensors } from "./tensors.mjs";
 import { Trainer } from "./trainer.mjs";
 
-// The losses of training on batches, stacked arrays by input name; the State that it ends with, as a checkpoint; the trained model.
+// The losses of training on batches, stacked arrays by input name; the State that it ends with, as a checkpoint, and where it lies; the trained model.
 export async function train(source, stacked, options) {
   const trainer = await Trainer.load(source, options),
     losses = [];
@@ -15,7 +15,8 @@ export async function train(source, stacked, options) {
     ]);
     losses.push((await trainer.step(Object.fromEntries(batch))).loss);
   }
-  return { losses, state: await trainer.save(), model: await trainer.onnx() };
+  const places = [...new Set(Object.values(trainer.state).map(({ location }) => location))];
+  return { losses, places, state: await trainer.save(), model: await trainer.onnx() };
 }
 
 if (globalThis.process?.argv?.[1]?.endsWith("parity.mjs")) {

@@ -68,7 +68,6 @@ def test_node_is_equal_to_the_bit(recorded: Path) -> None:
     (recorded / "jobs.json").write_text(json.dumps(jobs(recorded, "node", f"{recorded}/")))
     run_node("parity.mjs", recorded / "jobs.json")
     found = {n: compare(recorded, n, json.loads((recorded / f"{n}.node.json").read_text()), recorded / f"{n}.node") for n in SYSTEMS}
-    print(found)
     assert found == dict.fromkeys(SYSTEMS, (0.0, 0.0))
 
 
@@ -78,6 +77,23 @@ def test_chromium_is_equal_within_rounding(recorded: Path) -> None:
         curves = in_browser(
             "parity", f"{url}blank.html", recorded, jobs=jobs(recorded, "wasm", "/"), bundle="ort.wasm.bundle.min.mjs", options={}
         )
-    found = {n: compare(recorded, n, losses, recorded / f"{n}.wasm") for n, losses in zip(SYSTEMS, curves, strict=True)}
-    print(found)
+    found = {n: compare(recorded, n, curve["losses"], recorded / f"{n}.wasm") for n, curve in zip(SYSTEMS, curves, strict=True)}
     assert max(max(apart) for apart in found.values()) < 1e-5
+
+
+@pytest.mark.slow
+def test_webgpu_trains_with_the_state_on_the_device(recorded: Path) -> None:
+    arrays, _ = ox.load_checkpoint(recorded / "cnn.batches")
+    ox.save_checkpoint(recorded / "few.batches", {name: array[:8] for name, array in arrays.items()})
+    job = {"source": "/cnn", "batches": "/few.batches", "state": f"{recorded}/cnn.webgpu"}
+    options = {"executionProviders": ["webgpu"]}
+    with serving(recorded) as url:
+        found = in_browser(
+            "parity", f"{url}blank.html", recorded, jobs=[job], bundle="ort.webgpu.bundle.min.mjs", options=options, webgpu=True
+        )
+    if found is None:
+        pytest.skip("this Chromium has no WebGPU adapter")
+    expected = json.loads((recorded / "cnn.python.json").read_text())
+    assert found[0]["places"] == ["gpu-buffer"]
+    np.testing.assert_allclose(found[0]["losses"], expected[:8], atol=1e-4)
+    assert ox.load_checkpoint(recorded / "cnn.webgpu")[0]["step"] == 8

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from onnx import numpy_helper
 
 import onnxdl as ox
+from onnxdl import nn
 from onnxdl.cli.main import main
 from onnxdl.io import training_info
 from tests.anywhere.hosts import need, run_node
@@ -207,7 +208,7 @@ def test_accumulated_gradients_and_mixed_precision_need_nothing_of_the_host(tmp_
     x, y = (a[0] for a in batches("cnn", 1))
     ox.save_checkpoint(tmp_path / "batch", {"image": x, "target": y})
     for name, settings in {"accumulated": {}, "mixed": {"mixed_precision": True}}.items():
-        model = cnn()
+        model = ox.Sequential([ox.Input((1, 8, 8), name="image"), nn.Flatten(), nn.Dense(10, activation="softmax")])
         adam = ox.optim.Adam(3e-3, gradient_accumulation_steps=2 if name == "accumulated" else None)
         model.compile(adam, loss="sparse_categorical_crossentropy", **settings)
         model.ensure_targets(y)

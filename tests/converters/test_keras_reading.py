@@ -11,7 +11,9 @@ import pytest
 
 import onnxdl as ox
 from onnxdl import nn, op
+from onnxdl.converters.keras.functions import FUNCTIONS
 from onnxdl.converters.keras.layers import ENTRIES
+from onnxdl.converters.keras.operations import Operation
 from onnxdl.nn.layer import Layer
 from tests.converters.fixtures.make_keras3 import ALONE
 from tests.keras_backend import keras
@@ -20,6 +22,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 FIXTURES = Path(__file__).parent / "fixtures"
 OLD = [p.name.removesuffix(".npz") for p in sorted(FIXTURES.glob("keras2_*.npz"))]
 NEW = [p.name.removesuffix(".npz") for p in sorted(FIXTURES.glob("keras3_*.npz"))]
+
+ALIASES = {"Abs", "Ravel", "SquaredDifference", "Vstack"}
+"""What has another name in Keras 3, is TensorFlow's, or joins the samples of a batch."""
 
 
 def unpacked(name: str, folder: Path) -> Path:
@@ -69,6 +74,12 @@ def test_every_layer_of_keras_is_in_a_file_of_keras_3(tmp_path: Path) -> None:
     every = {c for c in public if isinstance(c, type) and issubclass(c, Layer) and c is not Layer}
     assert every - seen <= set(ALONE)
     assert {c.__name__ for c in every} <= set(ENTRIES)
+
+
+def test_every_operation_is_in_a_file_of_keras_3(tmp_path: Path) -> None:
+    model = ox.load(unpacked("keras3_operations.keras", tmp_path))
+    seen = {layer.operation for layer in model.layers if isinstance(layer, Operation)}
+    assert set(FUNCTIONS) - seen == ALIASES
 
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
@@ -206,7 +217,7 @@ def test_frozen_layers_policies_and_compilation_come_along(tmp_path: Path) -> No
     frozen = L.LSTM(3, name="frozen", kernel_regularizer="l2", bias_constraint=K.constraints.MaxNorm(1.5))
     frozen.trainable = False
     model = K.Sequential([L.Input((5, 4), name="steps"), frozen, L.Dense(2, name="head", dtype=K.DTypePolicy("float32"))])
-    model.compile(K.optimizers.SGD(0.1, momentum=0.9), K.losses.Huber(0.5), metrics=["mae", K.metrics.RootMeanSquaredError()])
+    model.compile(K.optimizers.SGD(0.1, momentum=0.9), K.losses.Huber(), metrics=["mae", K.metrics.RootMeanSquaredError()])
     ours = both(model, numbers(3, 5, 4), tmp_path / "compiled.keras")
     assert [p.name for p in ours.trainable_weights] == ["kernel", "bias"]
     assert ours.compiled is not None and ours.compiled.optimizer.momentum == 0.9

@@ -194,7 +194,7 @@ def math_of(t: Any) -> Any:
 
 def test_symbolic_sizes() -> None:
     anything = torch.export.Dim.AUTO
-    inputs = (torch.randn(4, 6, 3), torch.tensor(2.0))
+    inputs = (torch.randn(4, 6, 3), torch.tensor([2.0]))
     model = ox.load(Sizes(), example_inputs=inputs, dynamic_shapes={"x": {0: anything, 1: anything}, "n": {}})
     for shape in ((4, 6, 3), (2, 7, 3)):
         x = torch.randn(*shape)

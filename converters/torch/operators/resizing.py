@@ -134,7 +134,8 @@ def upsample_bilinear_antialiased(
     if image is None or output_size is None or not all(isinstance(n, int) for n in (*output_size, *image.shape[2:])):
         raise ConversionError("antialias=True needs known sizes, given as numbers; export the module with those fixed")
     height, width = (
-        _antialiased(int(n), int(m), align_corners, image.dtype) for n, m in zip(image.shape[2:], output_size, strict=True)  # type: ignore[arg-type]
+        _antialiased(int(n), int(m), align_corners, image.dtype)
+        for n, m in zip(image.shape[2:], output_size, strict=True)  # type: ignore[arg-type]
     )
     return op.MatMul(height.T.copy(), op.MatMul(image, width))
 

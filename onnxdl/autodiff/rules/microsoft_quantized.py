@@ -66,7 +66,8 @@ lowering("QLinearGlobalAveragePool", domain=DOMAIN)(_unary(_last_to_front(lambda
 
 @lowering("QLinearConcat", domain=DOMAIN)
 def qlinear_concat(y_scale: Tensor, y_zero: Tensor, *parts: Tensor, axis: int) -> Tensor:
-    return quantized(op.Concat(*(real(*parts[i : i + 3], 0) for i in range(0, len(parts), 3)), axis=axis), y_scale, y_zero)
+    joined = [real(x, scale, zero, 0) for x, scale, zero in zip(parts[::3], parts[1::3], parts[2::3], strict=True)]
+    return quantized(op.Concat(*joined, axis=axis), y_scale, y_zero)
 
 
 @lowering("QGemm", domain=DOMAIN)

@@ -38,6 +38,7 @@ def finish(trace: Trace, outputs: Mapping[str, Tensor], metadata: Mapping[str, s
     _drop_unused(graph)
     leave_to_broadcasting(graph)
     if trace.target.device == "cpu":
+        graph.sort()  # a rule may have written a forward pass anew, behind its readers
         trace.forget_constants()  # some of them were dropped
         choose_convolutions(trace)
     _drop_unused(graph)
