@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxdl.errors import ConversionError, OnnxdlError
+from onnxdl.errors import ConversionError, FormatError, OnnxdlError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor, as_tensor
 from onnxdl.graph.trace import scope
@@ -77,6 +77,8 @@ class Use:
 
 
 Write = Callable[..., Any]
+_WRONG = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+"""What an operator's function raises when attributes from a file make no sense."""
 
 
 @dataclass
@@ -172,6 +174,8 @@ class Net(Layer):
         values.update(zip(self.inputs, tensors_in(list(inputs)), strict=True))
         for node in self.nodes:
             use = Use(node, training, training and self.trainable, self._held)
+            if absent := [name for name in node.inputs if name and name not in values]:
+                raise FormatError(f"{self.origin}, {node.kind} {node.name!r}: nothing before it gives {absent[0]!r}; the file is damaged")
             given = [values[name] if name else None for name in node.inputs]
             known = {k: v for k, v in node.attributes.items() if k not in self.table.ignored}
             with scope(node.name.strip("/")):
@@ -179,8 +183,15 @@ class Net(Layer):
                     results = self.table.functions[node.kind](use, *given, **known)
                 except OnnxdlError as error:
                     raise ConversionError(f"{self.origin}, {node.kind} {node.name!r}: {error}") from error
+                except _WRONG as error:
+                    raise FormatError(
+                        f"{self.origin}, {node.kind} {node.name!r}: its inputs or attributes make no sense "
+                        f"({type(error).__name__}: {error}); the file is damaged"
+                    ) from error
             # an operator may give fewer results than the file names, where the others are workspace that nobody reads
             values.update(zip(node.outputs, results if isinstance(results, tuple) else (results,), strict=False))
+        if absent := [name for name in self.outputs if name not in values]:
+            raise FormatError(f"{self.origin}: nothing gives the output {absent[0]!r}; the file is damaged")
         found = [values[name] for name in self.outputs]
         return found[0] if len(found) == 1 else found
 

@@ -40,7 +40,17 @@ def load(source: Any, model: Model | None = None, **options: Any) -> Model:
         ConversionError: it holds something that has no equal here.
     """
     chosen = _pretrained(source) or source
-    return reader_of(chosen, CONVERTERS).read(chosen, model, **options)
+    reader = reader_of(chosen, CONVERTERS)
+    if not isinstance(chosen, str | os.PathLike):
+        return reader.read(chosen, model, **options)
+    try:
+        return reader.read(chosen, model, **options)
+    except (MemoryError, RecursionError) as error:
+        raise errors.FormatError(f"{chosen} asks for more memory or depth than there is ({type(error).__name__}); is it damaged?") from error
+    except errors.OnnxdlError as error:
+        if Path(chosen).name in str(error):
+            raise
+        raise type(error)(f"{chosen}: {error}") from error
 
 
 def _pretrained(source: Any) -> Path | None:

@@ -191,7 +191,7 @@ def draw(text: Corpus, vectors: np.ndarray, path: Path) -> None:
     """Some words and the words nearest to each, in two dimensions (t-SNE, van der Maaten and Hinton 2008)."""
     groups = {word: [word, *neighbours(word, text, vectors, 8)] for word in SHOWN if word in text.words}
     owner = {word: k for k, group in enumerate(groups.values()) for word in group}
-    tsne = ox.data.require("sklearn.manifold", extra="examples").TSNE(perplexity=8, metric="cosine", init="random", random_state=0)
+    tsne = ox.data.require("sklearn.manifold", extra="examples").TSNE(perplexity=8, init="random", method="exact", random_state=0)
     points = tsne.fit_transform(vectors[[text.words.index(word) for word in owner]])
     figure = ox.data.require("matplotlib.figure", extra="examples").Figure(figsize=(9, 6), layout="constrained")
     panel = figure.subplots()

@@ -112,7 +112,7 @@ class Archive:
     def attribute(self, group: Any, name: str) -> Any:
         """An attribute, text as str; None where there is none."""
         try:
-            value = group.attrs[name] if name in group.attrs else None
+            value = group.attrs.get(name)
         except _DAMAGE as e:
             raise self.damaged(f"the attribute {name!r} cannot be read: {e}") from e
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
@@ -282,9 +282,9 @@ class _Window(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         n = max(min(len(view), self._size - self._at), 0)
         self._file.seek(self._start + self._at)
-        n = self._file.readinto(view[:n])  # type: ignore[attr-defined]
-        self._at += n
-        return n
+        got: int = self._file.readinto(view[:n])  # type: ignore[attr-defined]
+        self._at += got
+        return got
 
 
 # ---- HDF5 -----------------------------------------------------------------------------------------------------------

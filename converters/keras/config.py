@@ -144,31 +144,29 @@ class Reader:
         return other_layers.prepared(name, config)
 
     def _known(self, entry: Entry, name: str, config: dict[str, Any]) -> Layer:
-        takes, only = accepted(entry.layer), {**ONLY, **entry.only}
+        kind: Any = entry.layer
+        takes, only = accepted(kind), {**ONLY, **entry.only}
         arguments: dict[str, Any] = {}
         where = f"the layer {config.get('name')!r} ({name})"
         for option, value in config.items():
             argument = entry.renamed.get(option, option)
-            if option in IGNORED and argument not in takes:
+            if option in entry.ignored or (option in IGNORED and argument not in takes):
                 continue
-            if option in entry.ignored:
-                continue
+            if option in only and value not in only[option]:
+                wanted = f"save it with {option}={only[option][0]!r}, or give custom_objects={{{name!r}: a class of yours}}"
+                raise self.archive.unsupported(f"{where} has {option}={value!r}, which is not supported; {wanted}")
             if option in only:
-                if value not in only[option]:
-                    raise self.archive.unsupported(
-                        f"{where} has {option}={value!r}, which is not supported; save it with {option}={only[option][0]!r}, or give "
-                        f"custom_objects={{{name!r}: a class of yours}}"
-                    )
-            elif argument in takes:
+                continue
+            if argument in takes:
                 arguments[argument] = self.value(option, value, where)
             elif value is not None:
-                raise self.archive.unsupported(
-                    f"{where} has the option {option}={value!r}, which is not known here; give custom_objects={{{name!r}: a class of yours}}"
-                )
+                wanted = f"give custom_objects={{{name!r}: a class of yours}}"
+                raise self.archive.unsupported(f"{where} has the option {option}={value!r}, which is not known here; {wanted}")
         if "data_format" in takes and arguments.get("data_format") is None:
             arguments["data_format"] = "channels_last"
         arguments = {**entry.absent, **arguments, **entry.given}
-        return self.attempt(where, lambda: entry.layer(**arguments))
+        made: Layer = self.attempt(where, lambda: entry.layer(**arguments))
+        return made
 
     def attempt(self, where: str, make: Callable[[], Any]) -> Any:
         """What ``make`` gives; an error names the file and the layer."""
@@ -312,7 +310,7 @@ def _numbers(dtype: Any) -> np.dtype[Any]:
     return np.dtype("float32" if dtype == "bfloat16" else dtype)
 
 
-def _subclasses(cls: type) -> Iterator[type]:
+def _subclasses(cls: Any) -> Iterator[type]:
     for each in cls.__subclasses__():
         yield each
         yield from _subclasses(each)
@@ -320,7 +318,7 @@ def _subclasses(cls: type) -> Iterator[type]:
 
 def _plain_model(user: type) -> bool:
     """Whether a model class takes ``inputs, outputs``, as Model does, and has no ``from_config`` of its own."""
-    return "inputs" in inspect.signature(user.__init__).parameters and not _own_from_config(user)
+    return "inputs" in inspect.signature(user).parameters and not _own_from_config(user)
 
 
 def _own_from_config(user: Any) -> bool:
@@ -338,7 +336,7 @@ def _arguments(cls: type, config: dict[str, Any]) -> dict[str, Any]:
         config["distribution"] = "truncated_normal"
     if cls is constraints.MaxNorm and "m" in config:
         config["max_value"] = config.pop("m")
-    takes = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+    takes = inspect.signature(cls).parameters
     return {k: v for k, v in config.items() if v is not None or k in takes}
 
 

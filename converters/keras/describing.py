@@ -93,11 +93,18 @@ def layer_config(layer: Layer) -> dict[str, Any]:
     if getattr(nn, type(layer).__name__, None) is type(layer):
         name, ours = type(layer).__name__, ENTRIES[type(layer).__name__]
         return _entry("keras.layers", _EXPORTED.get(name, name), _options(layer, {*_OURS.get(name, ()), *ours.given}, ours.absent))
-    if getattr(other_layers, type(layer).__name__, None) is type(layer):
-        if type(layer).__name__ not in _ELSEWHERE:
-            raise ConversionError(f"{layer.name!r}: Keras 3 has no {type(layer).__name__} any more; write the model as .h5")
+    if isinstance(layer, other_layers.ThresholdedReLU):  # Keras 3 has it as a setting of ReLU
+        return _entry("keras.layers", "ReLU", {"threshold": layer.theta, "name": named(layer)})
+    if type(layer).__name__ in _ELSEWHERE and getattr(other_layers, type(layer).__name__) is type(layer):
         return _entry(_ELSEWHERE[type(layer).__name__], type(layer).__name__, _options(layer, set(), {}))
-    return _registered(layer, {k: plain(v, layer) for k, v in layer.get_config().items() if k not in _INPUT_OPTIONS})
+    own = _registered(layer, {k: plain(v, layer) for k, v in layer.get_config().items() if k not in _INPUT_OPTIONS})
+    return {**own, "build_config": _built_for(layer)} if isinstance(layer, Model) else own
+
+
+def _built_for(model: Model) -> dict[str, Any]:
+    """What a subclass's model is built for before its weights are read."""
+    shapes = [[d if isinstance(d, int) else None for d in spec.shape] for spec in model.input_specs]
+    return {"input_shape": shapes[0] if len(shapes) == 1 else shapes}
 
 
 def _entry(module: str, name: str, config: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from onnxdl import nn
@@ -131,9 +132,11 @@ class _Graph:
                 args, kwargs = self._arguments(node)
             except _Waiting:
                 return False
+            except WRONG as e:
+                raise self.reader.archive.damaged(f"a call of the layer {name!r} cannot be understood ({type(e).__name__}: {e})") from e
             self._moved = True
             where = f"the layer {name!r} ({type(layer).__name__})"
-            result = self.reader.attempt(where, lambda a=args, k=kwargs: self._result(layer, a, k, where))
+            result = self.reader.attempt(where, partial(self._result, layer, args, kwargs, where))
             self.results[name].append(_flat(result))
         return True
 
@@ -210,7 +213,8 @@ class _Graph:
             raise _Waiting
         if not 0 <= output < len(made[call]):
             raise self.reader.archive.damaged(f"its graph needs output {output} of the layer {name!r}, which has {len(made[call])}")
-        return made[call][output]
+        found: Tensor = made[call][output]
+        return found
 
     def _ends(self, which: str) -> Any:
         """The model's inputs or outputs, in the structure that the file gives them."""

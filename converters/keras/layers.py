@@ -67,10 +67,9 @@ ONLY: Mapping[str, tuple[Any, ...]] = {
 """Options of any layer that we have for these values alone."""
 
 LAST = {"data_format": "channels_last"}
-_RECURRENT = {
-    "ignored": frozenset({"unroll", "use_cudnn", "implementation"}),
-    "only": {"stateful": (False, None), "time_major": (False, None), "num_constants": (0, None)},
-}
+_HOW = frozenset({"unroll", "use_cudnn", "implementation"})
+_STATELESS: Mapping[str, tuple[Any, ...]] = {"stateful": (False, None), "time_major": (False, None), "num_constants": (0, None)}
+_KERNEL = frozenset({"kernel_initializer", "kernel_regularizer", "kernel_constraint"})
 _QUERY_SHAPES = frozenset({"query_shape", "key_shape", "value_shape", "flash_attention"})
 
 ENTRIES: dict[str, Entry] = {
@@ -88,12 +87,8 @@ ENTRIES |= {
     **{f"Conv{n}DTranspose": Entry(getattr(nn, f"Conv{n}DTranspose"), only={"groups": (1, None)}) for n in (1, 2, 3)},
     "CategoryEncoding": Entry(nn.CategoryEncoding, renamed={"max_tokens": "num_tokens"}),
     "Cropping1D": Entry(nn.Cropping1D, given=LAST),
-    "DepthwiseConv1D": Entry(
-        nn.DepthwiseConv1D, ignored=frozenset({"kernel_initializer", "kernel_regularizer", "kernel_constraint", "filters", "groups"})
-    ),
-    "DepthwiseConv2D": Entry(
-        nn.DepthwiseConv2D, ignored=frozenset({"kernel_initializer", "kernel_regularizer", "kernel_constraint", "filters", "groups"})
-    ),
+    "DepthwiseConv1D": Entry(nn.DepthwiseConv1D, ignored=_KERNEL | {"filters", "groups"}),
+    "DepthwiseConv2D": Entry(nn.DepthwiseConv2D, ignored=_KERNEL | {"filters", "groups"}),
     "Discretization": Entry(nn.Discretization, ignored=frozenset({"epsilon"})),
     "Embedding": Entry(nn.Embedding, ignored=frozenset({"input_length"}), only={"weights": NONE}),
     "ReversibleEmbedding": Entry(nn.ReversibleEmbedding, only={"reverse_dtype": NONE}),
@@ -109,14 +104,17 @@ ENTRIES |= {
     "LayerNormalization": Entry(nn.LayerNormalization, only={"rms_scaling": (False, None)}),
     "LeakyReLU": Entry(nn.LeakyReLU, renamed={"alpha": "negative_slope"}),
     "MultiHeadAttention": Entry(nn.MultiHeadAttention, ignored=_QUERY_SHAPES, only={"softmax_robust_masking": (False, None)}),
-    "SeparableConv1D": Entry(nn.SeparableConv1D, ignored=frozenset({"kernel_initializer", "kernel_regularizer", "kernel_constraint", "groups"})),
-    "SeparableConv2D": Entry(nn.SeparableConv2D, ignored=frozenset({"kernel_initializer", "kernel_regularizer", "kernel_constraint", "groups"})),
+    "SeparableConv1D": Entry(nn.SeparableConv1D, ignored=_KERNEL | {"groups"}),
+    "SeparableConv2D": Entry(nn.SeparableConv2D, ignored=_KERNEL | {"groups"}),
     "Resizing": Entry(nn.Resizing, only={"fill_mode": ("constant", None)}),
     "SpatialDropout1D": Entry(nn.SpatialDropout1D, only={"noise_shape": NONE}, given=LAST),
     "SpatialDropout2D": Entry(nn.SpatialDropout2D, only={"noise_shape": NONE}),
     "SpatialDropout3D": Entry(nn.SpatialDropout3D, only={"noise_shape": NONE}),
     "UpSampling1D": Entry(nn.UpSampling1D, given=LAST),
-    **{name: Entry(getattr(nn, name), **_RECURRENT) for name in ("RNN", "SimpleRNN", "GRU", "LSTM", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")},
+    **{
+        name: Entry(getattr(nn, name), ignored=_HOW, only=_STATELESS)
+        for name in ("RNN", "SimpleRNN", "GRU", "LSTM", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+    },
     **{
         name: Entry(getattr(nn, name), ignored=frozenset({"implementation"}))
         for name in ("SimpleRNNCell", "GRUCell", "LSTMCell", "StackedRNNCells")
@@ -135,7 +133,7 @@ ENTRIES |= {
 
 
 @cache
-def accepted(layer: type[Layer]) -> frozenset[str]:
+def accepted(layer: Any) -> frozenset[str]:
     """The names of the arguments that a class of ours takes."""
     names = {"name", "trainable", "dtype", "activity_regularizer"}
     kinds = [layer, *[cell for kind, cell in _CELLS.items() if issubclass(layer, kind)]]
@@ -143,7 +141,7 @@ def accepted(layer: type[Layer]) -> frozenset[str]:
         names |= {f"{w}_{option}" for w in kind.weight_options for option in ("regularizer", "constraint")}
         for base in kind.__mro__:
             if "__init__" in vars(base):
-                parameters = inspect.signature(base.__init__).parameters.values()
+                parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
                 names |= {p.name for p in list(parameters)[1:] if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     return frozenset(names - {"cell", "layer"}) | ({"cell"} if layer is nn.RNN else set()) | ({"layer"} if _wraps(layer) else set())
 
@@ -276,8 +274,8 @@ def _collect(layer: Layer, found: list[tuple[Layer, Parameter | None]], seen: se
         if p is None or id(p) not in seen:
             seen.add(id(p))
             found.append((owner, p))
-    whole = isinstance(layer, Model) and layer._layers is not None
-    for child in ordered_layers(layer) if whole else [child for _, child in layer.children()]:
+    inner = ordered_layers(layer) if isinstance(layer, Model) and layer._layers is not None else [child for _, child in layer.children()]
+    for child in inner:
         _collect(child, found, seen, visited)
 
 

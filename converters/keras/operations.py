@@ -5,6 +5,7 @@ Each becomes an Operation, a layer without weights that applies one function of 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,29 +24,37 @@ _OF_KERAS_2 = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer", "TensorFlow
 _TENSORFLOW: dict[str, str] = {
     "abs": "Absolute", "add": "Add", "addv2": "Add", "argmax": "Argmax", "argmin": "Argmin", "cast": "Cast", "ceil": "Ceil",
     "clip_by_value": "Clip", "concat": "Concatenate", "concatv2": "Concatenate", "cos": "Cos", "cumsum": "Cumsum", "divide": "Divide",
-    "divide_no_nan": "DivideNoNan", "einsum": "Einsum", "elu": "Elu", "equal": "Equal", "erf": "Erf", "exp": "Exp", "expand_dims": "ExpandDims",
+    "divide_no_nan": "DivideNoNan", "einsum": "Einsum", "elu": "Elu", "equal": "Equal", "erf": "Erf", "exp": "Exp",
+    "expand_dims": "ExpandDims",
     "expm1": "Expm1", "expanddims": "ExpandDims", "floor": "Floor", "floordiv": "FloorDivide", "floormod": "Mod", "gather": "Take",
     "gelu": "Gelu", "greater": "Greater", "greater_equal": "GreaterEqual", "greaterequal": "GreaterEqual", "leaky_relu": "LeakyRelu",
     "less": "Less", "less_equal": "LessEqual", "lessequal": "LessEqual", "log": "Log", "log1p": "Log1p", "log_softmax": "LogSoftmax",
     "logical_and": "LogicalAnd", "logical_not": "LogicalNot", "logical_or": "LogicalOr", "matmul": "Matmul", "batchmatmulv2": "Matmul",
-    "maximum": "Maximum", "minimum": "Minimum", "mod": "Mod", "mul": "Multiply", "multiply": "Multiply", "negative": "Negative", "neg": "Negative",
+    "maximum": "Maximum", "minimum": "Minimum", "mod": "Mod", "mul": "Multiply", "multiply": "Multiply", "negative": "Negative",
+    "neg": "Negative",
     "not_equal": "NotEqual", "notequal": "NotEqual", "one_hot": "OneHot", "ones_like": "OnesLike", "pad": "Pad", "pow": "Power",
     "realdiv": "Divide", "reciprocal": "Reciprocal", "reduce_all": "All", "reduce_any": "Any", "reduce_logsumexp": "Logsumexp",
     "reduce_max": "Max", "reduce_mean": "Mean", "reduce_min": "Min", "reduce_prod": "Prod", "reduce_std": "Std", "reduce_sum": "Sum",
-    "reduce_variance": "Var", "mean": "Mean", "sum": "Sum", "max": "Max", "min": "Min", "relu": "Relu", "relu6": "Relu6", "repeat": "Repeat",
+    "reduce_variance": "Var", "mean": "Mean", "sum": "Sum", "max": "Max", "min": "Min", "relu": "Relu", "relu6": "Relu6",
+    "repeat": "Repeat",
     "reshape": "Reshape", "reverse": "Flip", "roll": "Roll", "round": "Round", "rsqrt": "Rsqrt", "selu": "Selu", "sigmoid": "Sigmoid",
     "sign": "Sign", "silu": "Silu", "swish": "Silu", "sin": "Sin", "softmax": "Softmax", "softplus": "Softplus", "softsign": "Softsign",
-    "split": "Split", "sqrt": "Sqrt", "square": "Square", "squared_difference": "SquaredDifference", "squareddifference": "SquaredDifference",
-    "squeeze": "Squeeze", "stack": "Stack", "sub": "Subtract", "subtract": "Subtract", "tan": "Tan", "tanh": "Tanh", "tensordot": "Tensordot",
+    "split": "Split", "sqrt": "Sqrt", "square": "Square", "squared_difference": "SquaredDifference",
+    "squareddifference": "SquaredDifference",
+    "squeeze": "Squeeze", "stack": "Stack", "sub": "Subtract", "subtract": "Subtract", "tan": "Tan", "tanh": "Tanh",
+    "tensordot": "Tensordot",
     "tile": "Tile", "top_k": "TopK", "transpose": "Transpose", "truediv": "Divide", "unstack": "Unstack", "where": "Where",
-    "zeros_like": "ZerosLike", "l2_normalize": "Normalize", "moments": "Moments", "resize": "Resize", "identity": "Copy", "getitem": "GetItem",
+    "zeros_like": "ZerosLike", "l2_normalize": "Normalize", "moments": "Moments", "resize": "Resize", "identity": "Copy",
+    "getitem": "GetItem",
     "norm": "Norm", "broadcast_to": "BroadcastTo", "acos": "Arccos", "asin": "Arcsin", "atan": "Arctan", "sinh": "Sinh", "cosh": "Cosh",
 }  # fmt: skip
 _ARGUMENTS = {
     "input": "x", "input_tensor": "x", "tensor": "x", "features": "x", "logits": "x", "a": "x1", "b": "x2", "x": "x1", "y": "x2", "t": "x",
     "params": "x", "value": "x", "values": "xs", "perm": "axes", "shape": "newshape", "clip_value_min": "x_min", "clip_value_max": "x_max",
-    "multiples": "repeats", "paddings": "pad_width", "num_or_size_splits": "indices_or_sections", "depth": "num_classes", "alpha": "negative_slope",
-    "slice_spec": "key", "dims": "axis", "equation": "subscripts", "inputs": "operands", "condition": "condition", "images": "images", "size": "size",
+    "multiples": "repeats", "paddings": "pad_width", "num_or_size_splits": "indices_or_sections", "depth": "num_classes",
+    "alpha": "negative_slope",
+    "slice_spec": "key", "dims": "axis", "equation": "subscripts", "inputs": "operands", "condition": "condition", "images": "images",
+    "size": "size",
 }  # fmt: skip
 _IGNORED = frozenset({"name", "trainable", "dtype", "validate_indices", "fast"})
 
@@ -76,7 +85,7 @@ class TensorFlowOperation(Operation):
     Args:
         operation: the name of Keras's class that does the same.
         function: TensorFlow's name, such as ``math.add``.
-        constants: positional arguments that are no tensors, by place.
+        constants: for a node of a graph, what it is given beside tensors, by place; None for a function of Python.
         settings: keywords that every call gets.
     """
 
@@ -84,21 +93,22 @@ class TensorFlowOperation(Operation):
         self, operation: str, function: str, constants: dict[str, Any] | None = None, settings: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
         super().__init__(operation, settings, **kwargs)
-        self.tensorflow_function, self.constants = function, {int(k): v for k, v in (constants or {}).items()}
+        self.tensorflow_function, self.constants = function, constants
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         given = list(args)
-        if self.constants:
-            given = given[0] if len(given) == 1 and isinstance(given[0], list) else given
-            for place in sorted(self.constants):
-                given.insert(place, self.constants[place])
+        if self.constants is not None:  # a node of TensorFlow's graph: all that it is given stands in a row
+            given = list(given[0]) if len(given) == 1 and isinstance(given[0], list) else given
+            for place in sorted(self.constants, key=int):
+                given.insert(int(place), self.constants[place])
+            if self.operation in ("Concatenate", "Stack"):
+                axis = given.pop() if self.operation == "Concatenate" else self.settings.get("axis", 0)
+                return FUNCTIONS[self.operation](given, int(axis))
         return _called(self.operation, self.tensorflow_function, given, {**self.settings, **kwargs})
 
 
 def _called(operation: str, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """The function of an operation, on TensorFlow's arguments."""
-    import inspect
-
     function = FUNCTIONS[operation]
     takes = inspect.signature(function).parameters
     options: dict[str, Any] = {}
@@ -133,7 +143,7 @@ def _plain(value: Any) -> Any:
 def _slices(spec: Any) -> Any:
     """``slice_spec``: slices as dicts, places as numbers, beside ``...`` and new axes."""
     parts = spec if isinstance(spec, list | tuple) else [spec]
-    found = []
+    found: list[Any] = []
     for part in parts:
         if isinstance(part, dict) and {"start", "stop", "step"} <= part.keys():
             found.append(slice(part["start"], part["stop"], part["step"]))
@@ -192,7 +202,8 @@ def made(reader: Reader, config: dict[str, Any]) -> Layer:
     if operation not in FUNCTIONS:
         raise reader.archive.unsupported(f"{where} is not supported; give custom_objects={{{name!r}: a class of yours}}")
     if name in _OF_KERAS_2:
-        constants = {str(k): reader.plain(v, where) for k, v in (inner.get("constants") or {}).items()}
+        held = {str(k): reader.plain(v, where) for k, v in (inner.get("constants") or {}).items()}
+        constants = held if inner.get("node_def") is not None else None
         settings = _attributes(inner.get("node_def"))
         return reader.attempt(  # type: ignore[no-any-return]
             where, lambda: TensorFlowOperation(operation, _function(config), constants, settings, name=inner.get("name"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,14 +73,12 @@ class ThresholdedReLU(Layer):
         return op.Where(x > self.theta, x, 0.0)
 
 
-_CUDNN = {
-    "only": {"stateful": (False, None), "time_major": (False, None)},
-    "given": {"activation": "tanh", "recurrent_activation": "sigmoid"},
-}
+_CUDNN = {"activation": "tanh", "recurrent_activation": "sigmoid"}
+_STATELESS: Mapping[str, tuple[Any, ...]] = {"stateful": (False, None), "time_major": (False, None)}
 
 ENTRIES: dict[str, Entry] = {
-    "CuDNNGRU": Entry(nn.GRU, **{**_CUDNN, "given": {**_CUDNN["given"], "reset_after": True}}),  # type: ignore[arg-type]
-    "CuDNNLSTM": Entry(nn.LSTM, **_CUDNN),  # type: ignore[arg-type]
+    "CuDNNGRU": Entry(nn.GRU, only=_STATELESS, given={**_CUDNN, "reset_after": True}),
+    "CuDNNLSTM": Entry(nn.LSTM, only=_STATELESS, given=_CUDNN),
     "CustomScaleLayer": Entry(CustomScaleLayer),
     "LayerScale": Entry(LayerScale),
     "StochasticDepth": Entry(StochasticDepth),
@@ -113,13 +111,11 @@ _WORDS = {
 
 
 def prepared(name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration with Keras 1's words, if it has any, in today's."""
-    embedding = name in ("Embedding", "ReversibleEmbedding")
-    if embedding or not (_WORDS.keys() & config.keys() or {"nb_row", "nb_col"} & config.keys()):
-        if embedding and "init" in config:
-            return {("embeddings_initializer" if k == "init" else k): v for k, v in config.items() if k not in _KERAS_1_ONLY}
+    """A configuration with Keras 1's words, if it has any, in today's; what was never set is left out."""
+    if not (_WORDS.keys() & config.keys() or "nb_row" in config):
         return config
-    new = {_WORDS.get(k, k): v for k, v in config.items() if k not in ("nb_row", "nb_col", *_KERAS_1_ONLY)}
+    words = {**_WORDS, "init": "embeddings_initializer", "output_dim": "output_dim"} if name == "Embedding" else _WORDS
+    new = {words.get(k, k): v for k, v in config.items() if k not in ("nb_row", "nb_col") and not (k in _UNSET and v is None)}
     if "nb_row" in config:
         new["kernel_size"] = [config["nb_row"], config.get("nb_col")]
     if new.get("data_format") in ("tf", "th"):
@@ -127,4 +123,4 @@ def prepared(name: str, config: dict[str, Any]) -> dict[str, Any]:
     return new
 
 
-_KERAS_1_ONLY = frozenset({"activity_regularizer", "input_dim", "input_length", "dropout", "W_regularizer", "W_constraint"})
+_UNSET = frozenset({"activity_regularizer", "input_dim", "input_length"})

@@ -145,10 +145,7 @@ def _build(archive: Archive, model: Model, config: dict[str, Any]) -> None:
     shapes = list(shape.values()) if isinstance(shape, dict) else shape if shape and isinstance(shape[0], list) else [shape]
     sizes = [check_size(archive, "the model's input", s) for s in shapes]
     names = ["input" if i == 0 else f"input_{i}" for i in range(len(sizes))]
-    tensors = [
-        placeholder(n, np.float32, ["batch", *s[1:]])
-        for n, s in zip(names, sizes, strict=True)
-    ]
+    tensors = [placeholder(n, np.float32, ["batch", *s[1:]]) for n, s in zip(names, sizes, strict=True)]
     try:
         model._specify([spec_of(t, i) for i, t in enumerate(tensors)])
     except WRONG as e:

@@ -21,6 +21,7 @@ from onnxdl.nn.parameter import Parameter
 from onnxdl.nn.separable import Depthwise
 from onnxdl.train.composition import Composition
 
+
 def load_weights(archive: Archive, model: Layer) -> dict[int, str]:
     """Sets every weight of a built model from the file.
 
@@ -155,9 +156,8 @@ def _set_all(archive: Archive, place: str, own: Sequence[tuple[Layer, Parameter 
         if value.shape != weight.shape and value.size == weight.size and _squeezed(value.shape) == _squeezed(weight.shape):
             value = value.reshape(weight.shape)
         if value.shape != weight.shape or value.dtype.kind not in "fiub":
-            raise archive.unsupported(
-                f"{place}: the weight {weight.name!r} of {owner!r} has the shape {list(weight.shape)}, but the file holds {list(array.shape)}"
-            )
+            has = f"has the shape {list(weight.shape)}, but the file holds {list(array.shape)}"
+            raise archive.unsupported(f"{place}: the weight {weight.name!r} of {owner!r} {has}")
         weight.value = value
 
 

@@ -87,8 +87,8 @@ def _h5(path: Path) -> Any:
 def _original(model: Model, modern: bool) -> dict[str, Any] | None:
     """The configuration that the model came with, if it came from a file of this kind and has the same layers still."""
     origin = origin_of(model)
-    if origin is None or origin.modern != modern:
-        return None
+    if origin is None or origin.modern != modern or (modern and origin.version.startswith("2.")):
+        return None  # Keras 3 reads Keras 2's .h5 files, but not its .keras archives
     config = copy.deepcopy(origin.config)
     inner = config.get("config")
     listed = inner.get("layers") if isinstance(inner, dict) else inner

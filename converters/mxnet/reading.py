@@ -52,6 +52,8 @@ def read_symbol(path: Path) -> tuple[list[Node], list[str], dict[str, Any]]:
         nodes, hints = [], {}
         for i, entry in enumerate(entries):
             attributes = _attributes(entry)
+            if not isinstance(entry["op"], str):
+                raise TypeError(f"the operator {entry['op']!r} is no name")
             if entry["op"] == "null":
                 hints[names[i]] = attributes.get("__shape__")
                 continue

@@ -26,8 +26,8 @@ class Archive:
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise FormatError(f"{origin} is no archive of torch, or is damaged or cut short ({error})") from None
         self._members = {i.filename: i for i in self._zip.infolist()}
-        self._folder = os.path.commonprefix([n.split("/", 1)[0] + "/" if "/" in n else "" for n in self._members])
-        self._folder = self._folder if self._folder.endswith("/") else ""
+        folders = {n.split("/", 1)[0] + "/" if "/" in n else "" for n in self._members}
+        self._folder = folders.pop() if len(folders) == 1 else ""
         if "little" not in (self.text("byteorder") or "little"):
             raise FormatError(f"{origin} has big-endian numbers; save it again on a little-endian machine")
 

@@ -11,13 +11,15 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from onnxdl.graph import op
 from onnxdl.graph.dtypes import is_float
 from onnxdl.graph.tensor import Tensor, as_tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 Size = int | Tensor
 """A whole number: known, or an int64 scalar of the graph."""
@@ -28,6 +30,7 @@ FAMILIES = (
     "comparisons",
     "reductions",
     "shape",
+    "padding",
     "indexing",
     "scattering",
     "creation",
@@ -67,10 +70,10 @@ class Lacking(NamedTuple):
 _table: dict[str, Operator] = {}
 
 
-def aten(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def aten(*names: str) -> Callable[[F], F]:
     """Enters a function into the table under torch's names."""
 
-    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
+    def enter(function: F) -> F:
         accepted = frozenset(inspect.signature(function).parameters)
         family = function.__module__.rpartition(".")[2]
         for name in names:
@@ -178,7 +181,7 @@ def sizes_of(x: Tensor) -> list[Size]:
 def vector(sizes: Sequence[Size]) -> Any:
     """Sizes as an int64 vector: data where all are known."""
     if all(isinstance(s, int | np.integer) for s in sizes):
-        return np.array([int(s) for s in sizes], np.int64)  # type: ignore[arg-type]  # just checked
+        return np.array([int(s) for s in sizes], np.int64)
     return op.Concat(*[op.Unsqueeze(s, [0]) if isinstance(s, Tensor) else np.array([s], np.int64) for s in sizes], axis=0)
 
 
@@ -186,15 +189,15 @@ def reshaped(x: Tensor, sizes: Sequence[Size]) -> Tensor:
     """``x`` in another shape; sizes known at run time only become 0 (as it is) or -1 where that says the same."""
     known = [s for s in sizes if isinstance(s, int)]
     if 0 in known:
-        return op.Reshape(x, vector(sizes), allowzero=1)  # type: ignore[no-any-return]
+        return op.Reshape(x, vector(sizes), allowzero=1)
     target = [0 if isinstance(s, Tensor) and i < x.ndim and _symbol(s) == x.shape[i] else s for i, s in enumerate(sizes)]
     rest = [i for i, s in enumerate(target) if isinstance(s, Tensor)]
     if len(rest) == 1 and -1 not in known:
         y = op.Reshape(x, [-1 if isinstance(s, Tensor) else s for s in target])
         meant = _symbol(sizes[rest[0]])
         if meant is None or y.shape[rest[0]] == meant:
-            return y  # type: ignore[no-any-return]
-    return op.Reshape(x, vector(target))  # type: ignore[no-any-return]
+            return y
+    return op.Reshape(x, vector(target))
 
 
 def _symbol(size: Size) -> Any:
@@ -209,7 +212,7 @@ def expanded(x: Tensor, sizes: Sequence[Size]) -> Tensor:
         for s, d in zip(sizes, x.shape, strict=True)
     ):
         return x
-    return op.Expand(x, vector([1 if isinstance(s, int) and s == -1 else s for s in sizes]))  # type: ignore[no-any-return]
+    return op.Expand(x, vector([1 if isinstance(s, int) and s == -1 else s for s in sizes]))
 
 
 def moved(x: Tensor, source: int, target: int) -> Tensor:
@@ -219,7 +222,7 @@ def moved(x: Tensor, source: int, target: int) -> Tensor:
         return x
     order = [i for i in range(x.ndim) if i != source]
     order.insert(target, source)
-    return op.Transpose(x, perm=order)  # type: ignore[no-any-return]
+    return op.Transpose(x, perm=order)
 
 
 def per_axis(value: Any, rank: int) -> list[int]:

@@ -166,7 +166,7 @@ def _name_of(target: Any) -> str:
     if isinstance(target, torch._ops.OpOverload):
         return str(target)
     if isinstance(target, torch._ops.HigherOrderOperator):
-        return f"higher_order.{target.name()}"
+        return f"higher_order.{target}"
     module = getattr(target, "__module__", "") or ""
     base = getattr(target, "__name__", str(target))
     return f"sym.{base}" if module.startswith("torch") else f"{module}.{base}"
@@ -195,7 +195,7 @@ def _argument(argument: Any, module: Any) -> Any:
 
     if isinstance(argument, torch.fx.Node):
         if argument.op == "get_attr":
-            held = _attribute(module, argument.target)
+            held = _attribute(module, str(argument.target))
             if isinstance(held, torch.fx.GraphModule):
                 return _body(held)
         return Ref(argument.name)

@@ -22,7 +22,7 @@ def activations(source: Any, inputs: Mapping[str, np.ndarray], *, example_inputs
     if not isinstance(source, torch.nn.Module):
         raise ConversionError("only an nn.Module can be run here to compare with; give stored values instead")
     model = read(source, example_inputs=example_inputs, **options)
-    args, kwargs = arguments(example_inputs)
+    _, kwargs = arguments(example_inputs)
     given = [torch.from_numpy(np.array(inputs[s.name])) for s in model.input_specs]
     last = _last_values(model)
     found: dict[str, np.ndarray] = {}

@@ -71,7 +71,7 @@ def _any_batch(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     doubled_args, doubled_kwargs = _at_least_two(args), _at_least_two(kwargs)
     shapes: Any = tuple(_first_axis(a) for a in args)
     if kwargs:
-        names = [n for n in inspect.signature(module.forward).parameters][: len(args)]
+        names = list(inspect.signature(module.forward).parameters)[: len(args)]
         shapes = {**dict(zip(names, shapes, strict=True)), **{k: _first_axis(v) for k, v in kwargs.items()}}
     try:
         return torch.export.export(module, doubled_args, doubled_kwargs, dynamic_shapes=shapes)

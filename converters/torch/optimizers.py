@@ -12,7 +12,6 @@ from onnxdl.errors import ConversionError
 from onnxdl.nn.parameter import Parameter
 from onnxdl.train.model import Model
 
-
 Place = Callable[[Mapping[str, np.ndarray]], dict[Parameter, np.ndarray]]
 
 

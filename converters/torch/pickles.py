@@ -93,12 +93,6 @@ class _Kind(NamedTuple):
     dtype: Any
 
 
-class Pickled(NamedTuple):
-    """What a file held, and whether any tensor in it came from a storage that another one shares."""
-
-    value: Any
-
-
 def load_pickled(data: bytes, who: str) -> Any:
     """What ``torch.save`` has written, as NumPy arrays, containers, plain data and ``Opaque``.
 
@@ -138,7 +132,7 @@ def _load_zip(stream: BinaryIO, who: str) -> Any:
     archive = Archive(stream, who)
     if "constants.pkl" in archive and "data.pkl" in archive and any(n.startswith("code/") for n in archive.names()):
         raise ConversionError(
-            f"{who} is TorchScript, a program that only torch runs; save its weights with torch.save(torch.jit.load(path).state_dict(), ...)"
+            f"{who} is TorchScript, a program that only torch runs; save its weights: torch.save(torch.jit.load(path).state_dict(), ...)"
         )
     if any(n.startswith("models/") for n in archive.names()):
         raise FormatError(f"{who} is an exported program, not a pickle; give it the suffix .pt2")
@@ -186,9 +180,8 @@ def _exactly(stream: BinaryIO, n: int, who: str) -> bytes:
 
 def _checked(stream: BinaryIO) -> bytes:
     """The next pickle of a stream; its opcodes are looked at before any is run."""
-    begin, count = stream.tell(), 0
-    for opcode, argument, _ in pickletools.genops(stream):
-        count += 1
+    begin = stream.tell()
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(stream), 1):
         if count > _MAX_OPCODES or opcode.name.startswith("EXT"):
             raise ValueError(f"the opcode {opcode.name} has no place in it")
         if opcode.name.endswith("PUT") and isinstance(argument, int) and argument > 2 * count + 256:

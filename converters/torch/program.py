@@ -94,7 +94,7 @@ def parse(data: bytes, origin: str) -> Program:
         if major not in (7, 8):
             raise FormatError(f"{origin} has the schema {major} of torch.export; 7 and 8 are read: save it with torch 2.3 or later")
         return _program(document["graph_module"], origin)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, StopIteration) as error:
         raise FormatError(f"{origin} holds no exported program, or is damaged ({type(error).__name__}: {error})") from None
 
 

@@ -84,6 +84,7 @@ def _by_onnx(module: Any, example_inputs: Any, dynamic_shapes: Any, origin: str)
             exported = torch.onnx.export(
                 module.eval(), args, kwargs=kwargs or None, dynamo=True, optimize=False, dynamic_shapes=dynamic_shapes, verbose=False
             )
+            assert exported is not None  # dynamo=True gives a program
             exported.save(path)
             return load_onnx(path)
     except (torch.onnx.OnnxExporterError, ImportError) as error:

@@ -144,7 +144,7 @@ def _into_base(node: Node, base: Tensor, new: Tensor, origin: str) -> Tensor:
 def _transposed_back(node: Node, base: Tensor, new: Tensor) -> Tensor:
     dims = node.arguments["dims"]
     order = [axis_of(d, base) for d in dims]
-    return op.Transpose(new, perm=[order.index(i) for i in range(base.ndim)])  # type: ignore[no-any-return]
+    return op.Transpose(new, perm=[order.index(i) for i in range(base.ndim)])
 
 
 def _by(name: str, *kept: str) -> Callable[[Node, Tensor, Tensor], Tensor]:
@@ -159,7 +159,7 @@ def _swapped_back(node: Node, base: Tensor, new: Tensor) -> Tensor:
     a, b = (axis_of(int(node.arguments[k]), base) for k in ("dim0", "dim1"))
     order = list(range(base.ndim))
     order[a], order[b] = b, a
-    return op.Transpose(new, perm=order)  # type: ignore[no-any-return]
+    return op.Transpose(new, perm=order)
 
 
 def _narrow_back(node: Node, base: Tensor, new: Tensor) -> Tensor:

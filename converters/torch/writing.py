@@ -85,7 +85,7 @@ def state_of(model: Model) -> dict[str, np.ndarray]:
             name = key
             if key.startswith(("weight_ih", "weight_hh", "bias_ih", "bias_hh")):
                 name = f"{key.removesuffix('_reverse')}_l0{'_reverse' if key.endswith('_reverse') else ''}"
-            state[f"{found.path}.{name}"] = np.ascontiguousarray(array)
+            state[f"{found.path}.{name}"] = np.asarray(array, order="C")  # np.ascontiguousarray would make a vector of a number
     if foreign:
         raise ConversionError(f"torch has no module for {', '.join(foreign)}")
     return state

@@ -145,6 +145,8 @@ def _load(tensor: onnx.TensorProto, file: Path) -> None:
     """Moves a tensor's external data into it."""
     where = f"{file}: the external data of {tensor.name!r}"
     entries = {entry.key: entry.value for entry in tensor.external_data}
+    if not all(isinstance(text, str) for entry in entries.items() for text in entry):  # protobuf gives bytes where it is no UTF-8
+        raise FormatError(f"{where} is described in text that is no UTF-8; the file is damaged")
     data_file = _inside(file, entries.get("location", ""), where)
     needed = byte_size(tensor, str(file))
     try:

@@ -15,6 +15,7 @@ from onnxdl.io.names import all_nodes, rename, symbols, used_names, value_names
 
 NEXT = "next/"
 PREFIX = "training/"
+PROTOCOL = "1"
 PROTOCOL_KEYS = ("onnxdl.protocol", "onnxdl.state", "onnxdl.inputs", "onnxdl.targets")
 """What the metadata of a model with training information repeats of the train step's."""
 
@@ -44,10 +45,19 @@ def without_training(model: onnx.ModelProto) -> onnx.ModelProto:
     return alone
 
 
+def check_protocol(what: str, metadata: Mapping[str, str]) -> None:
+    """Raises FormatError where a file follows a protocol of another version; one that names none is taken at its word."""
+    protocol = metadata.get("onnxdl.protocol", PROTOCOL)
+    if protocol != PROTOCOL:
+        raise FormatError(f"{what} follows protocol {protocol!r}, but this version knows {PROTOCOL!r}; upgrade onnxdl")
+
+
 def training_of(model: onnx.ModelProto) -> onnx.TrainingInfoProto:
-    """The one training algorithm of a file."""
+    """The one training algorithm of a file, if it follows the protocol that this version knows."""
     if len(model.training_info) == 1:
         training: onnx.TrainingInfoProto = model.training_info[0]
+        for properties in (model.metadata_props, training.algorithm.metadata_props):
+            check_protocol("the training information", {p.key: p.value for p in properties})
         return training
     if model.training_info:
         raise FormatError(f"the file holds {len(model.training_info)} training algorithms; files with one are supported")

@@ -11,9 +11,9 @@ import onnx
 
 from onnxdl.errors import FormatError
 from onnxdl.graph.files import read_proto
-from onnxdl.io.flatten import NEXT, flat_protos, training_of
+from onnxdl.io.flatten import NEXT, check_protocol, flat_protos, training_of
 from onnxdl.io.names import all_nodes
-from onnxdl.io.validation import check, check_next_values, check_operators, check_protocol, check_standard, spelled
+from onnxdl.io.validation import check, check_next_values, check_operators, check_standard, spelled
 
 STEP, INIT, EVALUATE, PREDICT = "train_step.onnx", "init.onnx", "evaluate.onnx", "predict.onnx"
 NEWEST_OPSET = 26

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 
 import onnx
 import onnx.checker
@@ -14,8 +13,6 @@ from onnxdl.graph.imports import one_line, weights_aside
 from onnxdl.io.flatten import NEXT, flat_protos, plain, training_of
 from onnxdl.io.names import all_nodes, value_names
 
-PROTOCOL = "1"
-
 
 def check(model: onnx.ModelProto) -> None:
     """Raises FormatError unless a file's training information can be run by a host that knows the protocol only.
@@ -25,7 +22,6 @@ def check(model: onnx.ModelProto) -> None:
     """
     training = training_of(model)
     metadata = {p.key: p.value for p in (*model.metadata_props, *training.algorithm.metadata_props)}
-    check_protocol("the training information", metadata)
     _check_names(model, training)
     _check_bindings(model, training)
     step, init = flat_protos(model)
@@ -37,13 +33,6 @@ def check(model: onnx.ModelProto) -> None:
         if name not in updated:
             raise FormatError(f"the State entry {name!r} is listed in the metadata, but the training information does not update it")
     check_next_values(step)
-
-
-def check_protocol(what: str, metadata: Mapping[str, str]) -> None:
-    """Raises FormatError where a file follows a protocol of another version; one that names none is taken at its word."""
-    protocol = metadata.get("onnxdl.protocol", PROTOCOL)
-    if protocol != PROTOCOL:
-        raise FormatError(f"{what} follows protocol {protocol!r}, but this version knows {PROTOCOL!r}; upgrade onnxdl")
 
 
 def _check_names(model: onnx.ModelProto, training: onnx.TrainingInfoProto) -> None:

@@ -72,7 +72,7 @@ class Profile(NamedTuple):
     def lines(self, most: int = 20) -> list[str]:
         """The profile for a reader, ending with its five costliest nodes and what to do."""
         whole = self.total or 1.0
-        head = f"{1e3 * whole:.2f} ms for {self.samples} samples, {len(self.nodes)} nodes"
+        head = f"{1e3 * self.total:.2f} ms for {self.samples} samples, {len(self.nodes)} nodes"
         found = [head, "", f"{'layer':<28}" + "".join(f"{part:>10}" for part in PARTS) + f"{'share':>8}"]
         layers = list(self.by_layer().items())
         for name, parts in layers[:most]:

@@ -1,9 +1,10 @@
 """PyTorch's models side by side with what they become here: ``python -m tests.benchmarks.torch_models [torchvision|transformers|timm]``.
 
-For each model, random weights and statistics: the largest difference in eval and in training (dropout at 0) of the outputs'
-scale, of the gradients (each as a part of its weight's largest), of the running statistics, and whether the state goes
-back strictly. In float32 a deep net's gradient jumps where rounding turns a ReLU on or off: where gradients are further apart
-than they may be, both are compared with torch's in float64, other inputs are tried, and five times torch's own distance holds. Needs torch, torchvision, timm and transformers; only what is installed is tried.
+For each model, random weights and statistics: the largest difference in eval and in training (dropout at 0) of the
+outputs' scale, of the gradients (each as a part of its weight's largest), of the running statistics, and whether the
+state goes back strictly. In float32 a deep net's gradient jumps where rounding turns a ReLU on or off: where gradients
+are further apart than they may be, both are compared with torch's in float64, other inputs are tried, and five times
+torch's own distance holds. Needs torch, torchvision, timm and transformers; only what is installed is tried.
 """
 
 from __future__ import annotations
@@ -24,19 +25,81 @@ from tests.converters.torch_parity import away, factors, flat, ours, theirs
 EVAL, GRADIENTS = 1e-4, 1e-3
 
 TORCHVISION = (
-    "alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 maxvit_t mnasnet1_0 mobilenet_v2 "
-    "mobilenet_v3_large mobilenet_v3_small regnet_x_400mf regnet_y_400mf resnet18 resnet50 resnext50_32x4d shufflenet_v2_x1_0 "
-    "squeezenet1_1 swin_t vit_b_16"
-).split()
+    "alexnet",
+    "convnext_tiny",
+    "densenet121",
+    "efficientnet_b0",
+    "efficientnet_v2_s",
+    "googlenet",
+    "inception_v3",
+    "maxvit_t",
+    "mnasnet1_0",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
+    "regnet_x_400mf",
+    "regnet_y_400mf",
+    "resnet18",
+    "resnet50",
+    "resnext50_32x4d",
+    "shufflenet_v2_x1_0",
+    "squeezenet1_1",
+    "swin_t",
+    "vit_b_16",
+)
 
 TIMM = (
-    "resnet18 resnet26d resnetv2_50 seresnet18 ecaresnet26t res2net50_26w_4s selecsls42b densenet121 dla34 hrnet_w18_small dpn68 "
-    "efficientnet_b0 mobilenetv3_small_050 mobilenetv2_050 mnasnet_small mixnet_s fbnetc_100 ghostnet_050 hardcorenas_a lcnet_050 "
-    "tinynet_e regnetx_002 regnety_002 rexnet_100 repvgg_a0 vgg11_bn xception41 inception_v3 inception_v4 nf_resnet26 "
-    "convnext_atto convmixer_768_32 mixer_s32_224 gmlp_ti16_224 resmlp_12_224 vit_tiny_patch16_224 deit_tiny_patch16_224 "
-    "swin_tiny_patch4_window7_224 pit_ti_224 cait_xxs24_224 coat_tiny poolformer_s12 edgenext_xx_small mobilevit_xxs levit_128s "
-    "efficientformer_l1 pvt_v2_b0 crossvit_tiny_240 xcit_nano_12_p16_224 visformer_tiny"
-).split()
+    "resnet18",
+    "resnet26d",
+    "resnetv2_50",
+    "seresnet18",
+    "ecaresnet26t",
+    "res2net50_26w_4s",
+    "selecsls42b",
+    "densenet121",
+    "dla34",
+    "hrnet_w18_small",
+    "dpn68",
+    "efficientnet_b0",
+    "mobilenetv3_small_050",
+    "mobilenetv2_050",
+    "mnasnet_small",
+    "mixnet_s",
+    "fbnetc_100",
+    "ghostnet_050",
+    "hardcorenas_a",
+    "lcnet_050",
+    "tinynet_e",
+    "regnetx_002",
+    "regnety_002",
+    "rexnet_100",
+    "repvgg_a0",
+    "vgg11_bn",
+    "xception41",
+    "inception_v3",
+    "inception_v4",
+    "nf_resnet26",
+    "convnext_atto",
+    "convmixer_768_32",
+    "mixer_s32_224",
+    "gmlp_ti16_224",
+    "resmlp_12_224",
+    "vit_tiny_patch16_224",
+    "deit_tiny_patch16_224",
+    "swin_tiny_patch4_window7_224",
+    "pit_ti_224",
+    "cait_xxs24_224",
+    "coat_tiny",
+    "poolformer_s12",
+    "edgenext_xx_small",
+    "mobilevit_xxs",
+    "levit_128s",
+    "efficientformer_l1",
+    "pvt_v2_b0",
+    "crossvit_tiny_240",
+    "xcit_nano_12_p16_224",
+    "visformer_tiny",
+)
 
 
 def _torchvision() -> Iterator[tuple[str, Callable[[], tuple[Any, dict[str, Any]]]]]:
@@ -156,6 +219,11 @@ def _furthest(found: dict[str, Any], gradients: dict[str, Any]) -> tuple[float, 
     )
 
 
+def _line(r: dict[str, Any]) -> str:
+    numbers = f"eval {r['eval']:.1e} train {r['train']:.1e} grad {r['grad']:.1e} (own {r['own']:.0e}) {r['worst']:30}"
+    return f"load {r['load']:5.1f}s {numbers} statistics {r['moved']:.1e} strict {r['strict']}"
+
+
 def main() -> int:
     """Tries all models of the families named, and says how many hold."""
     import torch
@@ -185,11 +253,7 @@ def main() -> int:
                     print(f"{name:40} FAILS {type(error).__name__}: {str(error)[:300]}", flush=True)
                     continue
             held += good
-            print(
-                f"{name:40} {'ok' if good else 'NO':3} load {r['load']:5.1f}s eval {r['eval']:.1e} train {r['train']:.1e} "
-                f"grad {r['grad']:.1e} (own {r['own']:.0e}, seed {seed}) {r.get('worst', ''):30} statistics {r['moved']:.1e} strict {r['strict']}",
-                flush=True,
-            )
+            print(f"{name:40} {'ok' if good else 'NO':3} {_line(r)} seed {seed}", flush=True)
     print(f"{held} of {tried}")
     return 0 if held == tried else 1
 

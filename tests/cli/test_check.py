@@ -111,6 +111,15 @@ def test_a_dropped_field(folder: Path) -> None:
     assert not (folder / "flat").exists()
 
 
+def test_a_protocol_of_later_times(folder: Path) -> None:
+    put("onnxdl.protocol", "2")(model := onnx.load(folder / "model.onnx"))
+    onnx.save(model, folder / "model.onnx")
+    message = "the training information follows protocol '2', but this version knows '1'; upgrade onnxdl"
+    assert message in fault(folder / "model.onnx")
+    with pytest.raises(ox.FormatError, match=message):
+        ox.load(folder / "model.onnx")
+
+
 def rename_output(model: onnx.ModelProto, old: str, new: str) -> None:
     for value in model.graph.output:
         value.name = new if value.name == old else value.name

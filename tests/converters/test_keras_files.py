@@ -149,12 +149,19 @@ def test_mutated_files_end_in_a_model_or_in_our_errors(suffix: str, tmp_path: Pa
             del data[int(rng.integers(1, len(data))) :]
         path = tmp_path / f"mutant.{suffix}"
         path.write_bytes(data)
-        try:
-            ox.load(path, compile=False)
-        except ox.OnnxdlError as e:
-            assert str(path) in str(e)
-            refused += 1
+        error = outcome(path)
+        refused += error is not None
+        assert error is None or str(path) in error
     assert refused >= 10
+
+
+def outcome(path: Path) -> str | None:
+    """The error of our own that loading ends in; None for a model. Any other error fails the test."""
+    try:
+        ox.load(path, compile=False)
+    except ox.OnnxdlError as e:
+        return str(e)
+    return None
 
 
 def test_what_is_no_keras_file_is_named(tmp_path: Path) -> None:
@@ -169,7 +176,9 @@ def test_what_is_no_keras_file_is_named(tmp_path: Path) -> None:
 
 def test_weights_of_another_model_are_named(tmp_path: Path) -> None:
     model = ox.Sequential([ox.Input((4,)), ox.nn.Dense(3, name="d")])
-    with pytest.raises(ox.ConversionError, match=r"the weight 'kernel' of Dense\('d'\) has the shape \[4, 3\], but the file holds \[4, 2\]"):
+    with pytest.raises(
+        ox.ConversionError, match=r"the weight 'kernel' of Dense\('d'\) has the shape \[4, 3\], but the file holds \[4, 2\]"
+    ):
         ox.load(archive(tmp_path / "w.keras", DENSE, dense), model)
     with pytest.raises(ox.ConversionError, match=r"without a partner are .*conv1d"):
         ox.load(unpacked(f"{NAME}.h5", tmp_path), model)
@@ -180,7 +189,9 @@ def test_weights_of_another_model_are_named(tmp_path: Path) -> None:
 
 def test_unknown_layers_are_listed_all_at_once(tmp_path: Path) -> None:
     config = stack(layer("Whirl", "a"), layer("Dense", "d", units=2), layer("Twist", "b"))
-    with pytest.raises(ox.ConversionError, match=r"2 of its layers are not known here: 'a' \(Whirl\), 'b' \(Twist\); give .* custom_objects"):
+    with pytest.raises(
+        ox.ConversionError, match=r"2 of its layers are not known here: 'a' \(Whirl\), 'b' \(Twist\); give .* custom_objects"
+    ):
         ox.load(archive(tmp_path / "unknown.keras", config, dense))
 
 
@@ -191,7 +202,10 @@ def test_unknown_layers_are_listed_all_at_once(tmp_path: Path) -> None:
         (layer("BatchNormalization", "n", renorm=True), r"'n' \(BatchNormalization\) has renorm=True"),
         (layer("Dense", "d", units=2, sparkle=7), r"'d' \(Dense\) has the option sparkle=7, which is not known here"),
         (layer("Dense", "d", units=2, quantization_config={"class_name": "Int8"}), "has quantization_config="),
-        (layer("Dense", "d", units=2, dtype={"class_name": "QuantizedDTypePolicy", "config": {}}), "has the dtype policy QuantizedDTypePolicy"),
+        (
+            layer("Dense", "d", units=2, dtype={"class_name": "QuantizedDTypePolicy", "config": {}}),
+            "has the dtype policy QuantizedDTypePolicy",
+        ),
         (layer("Dense", "d", units=2, activation="sparkle"), "no activation is called 'sparkle'"),
         (layer("Dense", "d", units=2, kernel_initializer={"class_name": "Sparkle", "config": {}}), "has the initializer 'Sparkle'"),
     ],
@@ -228,7 +242,12 @@ def test_nodes_of_tensorflow_1_are_understood() -> None:
         config = {"name": name, "trainable": True, "node_def": {"name": name, "op": kind, "attr": attributes}, "constants": constants}
         return {"class_name": "TensorFlowOpLayer", "config": config, "name": name, "inbound_nodes": [inputs]}
 
-    x = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 3], "dtype": "float32", "name": "x"}, "name": "x", "inbound_nodes": []}
+    x = {
+        "class_name": "InputLayer",
+        "config": {"batch_input_shape": [None, 3], "dtype": "float32", "name": "x"},
+        "name": "x",
+        "inbound_nodes": [],
+    }
     config = {
         "class_name": "Model",
         "config": {

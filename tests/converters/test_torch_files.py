@@ -154,7 +154,7 @@ def test_every_layer_from_torch_and_back(tmp_path: Path) -> None:
 
 def test_misfits_are_listed_in_one_line(tmp_path: Path) -> None:
     torch.save(tn.Sequential(tn.Linear(4, 3), tn.Linear(3, 2)).state_dict(), tmp_path / "w.pth")
-    with pytest.raises(ox.ConversionError, match="2 modules with weights.*1 such layers"):
+    with pytest.raises(ox.ConversionError, match=r"2 modules with weights.*1 such layers"):
         ox.load(tmp_path / "w.pth", ox.Sequential([ox.Input((4,)), nn.Dense(3)]))
     with pytest.raises(ox.ConversionError, match=r"of another shape: 1\.weight \[2, 3\] for \[5, 3\] of the Dense"):
         ox.load(tmp_path / "w.pth", ox.Sequential([ox.Input((4,)), nn.Dense(3), nn.Dense(5)]))

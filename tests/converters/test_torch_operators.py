@@ -13,7 +13,8 @@ torch = pytest.importorskip("torch")
 from onnxdl.converters.torch.aten import UNREAD, full_name, table  # noqa: E402
 from onnxdl.converters.torch.exported import program_of  # noqa: E402
 from onnxdl.converters.torch.reading import model_of  # noqa: E402
-from tests.converters.torch_cases import BY_HAND, CASES, RANDOM, Case, DType, Fixed  # noqa: E402
+from tests.converters.torch_cases import CASES, RANDOM, Case, DType, Fixed  # noqa: E402
+from tests.converters.torch_layer_cases import BY_HAND  # noqa: E402
 from tests.converters.torch_parity import away, factors, flat, ours  # noqa: E402
 
 FAMILY_SIZE = 60

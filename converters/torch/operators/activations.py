@@ -102,7 +102,7 @@ def hardshrink(x: Tensor, lambd: float = 0.5) -> Tensor:
 
 @aten("glu")
 def glu(x: Tensor, dim: int = -1) -> Tensor:
-    a, b = op.Split(x, axis=axis_of(dim, x), num_outputs=2)
+    a, b = list[Tensor](op.Split(x, axis=axis_of(dim, x), num_outputs=2))
     return a * op.Sigmoid(b)
 
 

@@ -59,7 +59,7 @@ def _attended(
 ) -> tuple[Tensor, Tensor]:
     """softmax(q k^T scale + mask) v and the scores; a row with nothing to attend to gives zeros, as torch has it."""
     if enable_gqa and key.shape[-3] != query.shape[-3]:
-        groups = int(query.shape[-3]) // int(key.shape[-3])
+        groups = _known(query.shape[-3]) // _known(key.shape[-3])
         key, value = (repeat_interleave(t, groups, -3) for t in (key, value))
     factor = 1 / math.sqrt(_known(query.shape[-1])) if scale is None else scale
     order = [*range(key.ndim - 2), key.ndim - 1, key.ndim - 2]

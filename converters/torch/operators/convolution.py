@@ -23,7 +23,7 @@ def _convolved(
         return op.Squeeze(y, [0])
     dilations, kernel = per_axis(dilation, rank), weight.shape[2:]
     pads = per_axis(padding, rank) * 2 if not isinstance(padding, str) else _pads(padding, kernel, dilations)
-    shared = {"strides": per_axis(stride, rank), "pads": pads, "dilations": dilations, "group": groups}
+    shared: dict[str, Any] = {"strides": per_axis(stride, rank), "pads": pads, "dilations": dilations, "group": groups}
     inputs = (x, weight) if bias is None else (x, weight, bias)
     if output_padding is None:
         return op.Conv(*inputs, **shared)

@@ -29,7 +29,7 @@ def _enter_pools(rank: int) -> None:
     ) -> tuple[Tensor, Tensor]:
         x, lacks = with_batch(x, rank)
         y, places = op.MaxPool(x, **_windows(rank, kernel_size, stride, padding, ceil_mode), dilations=per_axis(dilation, rank), outputs=2)
-        area = math.prod([int(d) for d in x.shape[2:]]) if all(isinstance(d, int) for d in x.shape[2:]) else _area(x)
+        area = _area(x)
         return without_batch(y, lacks), without_batch(op.Mod(places, area), lacks)
 
     @aten(f"avg_pool{rank}d")
@@ -71,8 +71,9 @@ def _windows(rank: int, kernel: Any, stride: Any, padding: Any, ceil_mode: bool)
     return {"kernel_shape": size, "strides": strides, "pads": per_axis(padding, rank) * 2, "ceil_mode": int(ceil_mode)}
 
 
-def _area(x: Tensor) -> Tensor:
-    return op.ReduceProd(op.Shape(x, start=2), keepdims=0)
+def _area(x: Tensor) -> Any:
+    known = [d for d in x.shape[2:] if isinstance(d, int)]
+    return np.int64(math.prod(known)) if len(known) == x.ndim - 2 else op.ReduceProd(op.Shape(x, start=2), keepdims=0)
 
 
 def _adaptive(x: Tensor, output_size: Sequence[Size], operator: str, along: Callable[[Tensor, int, list[range]], Tensor]) -> Tensor:
@@ -86,9 +87,10 @@ def _adaptive(x: Tensor, output_size: Sequence[Size], operator: str, along: Call
     if any(not isinstance(x.shape[axis], int) for axis, m in changed if m != 1):
         raise ConversionError(f"pooling {x.shape} to {list(output_size)} needs known sizes of space; export the module with those fixed")
     sizes = {axis: x.shape[axis] for axis, _ in changed}
-    if len(changed) == x.ndim - 2 and all(isinstance(n, int) and n % m == 0 for n, (_, m) in zip(sizes.values(), changed, strict=True)):
-        window = [int(n) // int(m) for n, (_, m) in zip(sizes.values(), changed, strict=True)]
-        return getattr(op, operator)(x, kernel_shape=window, strides=window)
+    window = [n // m for n, (_, m) in zip(sizes.values(), changed, strict=True) if isinstance(n, int) and n % m == 0]
+    if len(window) == x.ndim - 2:
+        y: Tensor = getattr(op, operator)(x, kernel_shape=window, strides=window)
+        return y
     for axis, m in changed:
         n = x.shape[axis]
         if not isinstance(n, int):

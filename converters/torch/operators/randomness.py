@@ -65,10 +65,11 @@ def _alpha_dropped(x: Tensor, p: float, shape: Any) -> Tensor:
 @aten("bernoulli", "bernoulli.p", "bernoulli.Tensor")
 def bernoulli(x: Tensor, p: Any = None, *, run: Any) -> Tensor:
     if p is None or isinstance(p, Tensor):
-        probability = x if p is None else p
-        return (random.uniform(shape_of_noise(x, None)).astype(probability.dtype) < probability).astype(x.dtype)
+        probability: Tensor = x if p is None else p
+        drawn = random.uniform(shape_of_noise(x, None)).astype(probability.dtype)
+        return op.Cast(drawn < probability, to=x.dtype)
     if run.in_training_only:
-        return x * 0 + p  # the mean: a program of training alone says x * bernoulli(p) / p, which is x outside of it
+        return x * 0 + float(p)  # the mean: a program of training alone says x * bernoulli(p) / p, which is x outside of it
     return random.bernoulli(shape_of_noise(x, None), p).astype(x.dtype)
 
 

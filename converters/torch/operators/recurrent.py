@@ -47,7 +47,7 @@ def _sequence(
     directions, each = 1 + bidirectional, 4 if has_biases else 2
     if len(params) != num_layers * directions * each:
         raise ConversionError(f"it has {len(params)} weights; a projection (proj_size) has no equal here")
-    hidden = params[1].shape[1]
+    hidden = int(params[1].shape[1])  # type: ignore[arg-type]  # a weight's size is known
     finals: list[list[Tensor]] = [[] for _ in states]
     for layer in range(num_layers):
         first = layer * directions
@@ -144,7 +144,7 @@ def rnn(
 
 
 def _split(x: Tensor, n: int) -> Sequence[Tensor]:
-    return op.Split(x, num_outputs=n, axis=x.ndim - 1)
+    return list(op.Split(x, num_outputs=n, axis=x.ndim - 1))
 
 
 @aten("lstm_cell")

@@ -131,12 +131,11 @@ def upsample_bilinear_antialiased(
     scale_factors: Sequence[float] | None = None,
 ) -> Tensor:
     image = x if x is not None else input
-    if image is None or output_size is None or not all(isinstance(n, int) for n in (*output_size, *image.shape[2:])):
+    before = [n for n in image.shape[2:] if isinstance(n, int)] if image is not None else []
+    after = [n for n in output_size or () if isinstance(n, int)]
+    if image is None or len(before) != 2 or len(after) != 2:
         raise ConversionError("antialias=True needs known sizes, given as numbers; export the module with those fixed")
-    height, width = (
-        _antialiased(int(n), int(m), align_corners, image.dtype)
-        for n, m in zip(image.shape[2:], output_size, strict=True)  # type: ignore[arg-type]
-    )
+    height, width = (_antialiased(n, m, align_corners, image.dtype) for n, m in zip(before, after, strict=True))
     return op.MatMul(height.T.copy(), op.MatMul(image, width))
 
 

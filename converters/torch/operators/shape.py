@@ -13,7 +13,6 @@ from onnxdl.converters.torch.aten import (
     aten,
     axes_of,
     axis_of,
-    cast,
     expanded,
     moved,
     promoted,
@@ -123,8 +122,8 @@ def expand_as(x: Tensor, other: Tensor) -> Tensor:
 
 @aten("repeat", "tile")
 def repeat(x: Tensor, repeats: Sequence[Size] | None = None, dims: Sequence[Size] | None = None) -> Tensor:
-    times = list(repeats if repeats is not None else dims or [])
-    times = [1] * (x.ndim - len(times)) + times
+    given: list[Size] = list(repeats if repeats is not None else dims or [])
+    times: list[Size] = [*[1] * (x.ndim - len(given)), *given]
     if len(times) > x.ndim:
         x = op.Unsqueeze(x, list(range(len(times) - x.ndim)))
     return op.Tile(x, vector(times)) if times else x
@@ -183,28 +182,29 @@ def split_with_sizes(x: Tensor, split_sizes: Sequence[Size] | None = None, split
 
 @aten("split.Tensor", "unsafe_split.Tensor", "split_copy.Tensor")
 def split(x: Tensor, split_size: int, dim: int = 0) -> list[Tensor]:
-    length = _known_length(x, dim)
+    length = known_length(x, dim)
     return split_with_sizes(x, [min(split_size, length - i) for i in range(0, length, split_size)] or [0], dim=dim)
 
 
 @aten("chunk", "unsafe_chunk")
 def chunk(x: Tensor, chunks: int, dim: int = 0) -> list[Tensor]:
-    return split(x, max(-(-_known_length(x, dim) // chunks), 1), dim)
+    return split(x, max(-(-known_length(x, dim) // chunks), 1), dim)
 
 
 @aten("tensor_split.sections")
 def tensor_split(x: Tensor, sections: int, dim: int = 0) -> list[Tensor]:
-    length = _known_length(x, dim)
+    length = known_length(x, dim)
     return split_with_sizes(x, [length // sections + (i < length % sections) for i in range(sections)], dim=dim)
 
 
 @aten("unbind.int", "unbind_copy.int")
 def unbind(x: Tensor, dim: int = 0) -> list[Tensor]:
-    axis, pieces = axis_of(dim, x), _known_length(x, dim)
+    axis, pieces = axis_of(dim, x), known_length(x, dim)
     return [op.Squeeze(piece, [axis]) for piece in split_with_sizes(x, [1] * pieces, dim=dim)]
 
 
-def _known_length(x: Tensor, dim: int) -> int:
+def known_length(x: Tensor, dim: int) -> int:
+    """The length of an axis, which must be known."""
     length = x.shape[axis_of(dim, x)]
     if not isinstance(length, int):
         raise ConversionError(
@@ -308,7 +308,7 @@ def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, diagonal:
 
 @aten("diag_embed")
 def diag_embed(x: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-    n = _known_length(x, -1) + abs(offset)
+    n = known_length(x, -1) + abs(offset)
     padded = op.Pad(x, [*[0] * (x.ndim - 1), max(offset, 0), *[0] * (x.ndim - 1), max(-offset, 0)])
     y = op.Unsqueeze(padded, [-2]) * np.eye(n, k=offset, dtype=x.dtype)
     a, b = axis_of(dim1, y), axis_of(dim2, y)
@@ -316,78 +316,6 @@ def diag_embed(x: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Te
     for axis, source in sorted([(a, y.ndim - 2), (b, y.ndim - 1)]):
         order.insert(axis, source)
     return op.Transpose(y, perm=order)
-
-
-# ---- padding -----------------------------------------------------------------------------------------------------------
-
-
-@aten("constant_pad_nd")
-def constant_pad_nd(x: Tensor, pad: Sequence[Size], value: Any = 0) -> Tensor:
-    return padded(x, pad, "constant", value)
-
-
-@aten("reflection_pad1d", "reflection_pad2d", "reflection_pad3d")
-def reflection_pad(x: Tensor, padding: Sequence[Size]) -> Tensor:
-    return padded(x, padding, "reflect")
-
-
-@aten("replication_pad1d", "replication_pad2d", "replication_pad3d")
-def replication_pad(x: Tensor, padding: Sequence[Size]) -> Tensor:
-    return padded(x, padding, "edge")
-
-
-@aten("pad")
-def pad_(x: Tensor, pad: Sequence[Size], mode: str = "constant", value: float | None = None) -> Tensor:
-    return padded(x, pad, {"replicate": "edge", "circular": "wrap"}.get(mode, mode), value or 0)
-
-
-def padded(x: Tensor, pad: Sequence[Size], mode: str, value: Any = 0) -> Tensor:
-    """``x`` padded as torch says it, the last axis first; what is below 0 is cut off."""
-    pairs = [(pad[2 * i], pad[2 * i + 1]) for i in range(len(pad) // 2)]
-    before: list[Size] = [0] * x.ndim
-    after: list[Size] = [0] * x.ndim
-    for i, (low, high) in enumerate(pairs):
-        axis = x.ndim - 1 - i
-        if (isinstance(low, int) and low < 0) or (isinstance(high, int) and high < 0):
-            start = -low if isinstance(low, int) and low < 0 else 0
-            end = high if isinstance(high, int) and high < 0 else LAST
-            x = slice_(x, axis, start, end)
-        before[axis] = max(low, 0) if isinstance(low, int) else low
-        after[axis] = max(high, 0) if isinstance(high, int) else high
-    if all(isinstance(p, int) and p == 0 for p in (*before, *after)):
-        return x
-    fill = (cast(value, x.dtype),) if mode == "constant" and value else ()
-    return op.Pad(x, vector([*before, *after]), *fill, mode=mode)
-
-
-# ---- pixels and channels -------------------------------------------------------------------------------------------------
-
-
-@aten("pixel_shuffle")
-def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
-    if x.ndim != 4:
-        lead, rest = sizes_of(x)[:-3], sizes_of(x)[-3:]
-        y = pixel_shuffle(reshaped(x, [-1, *rest]), upscale_factor)
-        return reshaped(y, [*lead, *sizes_of(y)[1:]])
-    return op.DepthToSpace(x, blocksize=upscale_factor, mode="CRD")
-
-
-@aten("pixel_unshuffle")
-def pixel_unshuffle(x: Tensor, downscale_factor: int) -> Tensor:
-    r = downscale_factor
-    *lead, c, h, w = sizes_of(x)
-    down = [s // r if isinstance(s, int) else op.Div(s, np.int64(r)) for s in (h, w)]
-    y = reshaped(x, [*lead, c, down[0], r, down[1], r])
-    n = len(lead)
-    y = op.Transpose(y, perm=[*range(n + 1), n + 2, n + 4, n + 1, n + 3])
-    return reshaped(y, [*lead, c * (r * r), *down])
-
-
-@aten("channel_shuffle", "native_channel_shuffle")
-def channel_shuffle(x: Tensor, groups: int) -> Tensor:
-    sizes, channels = sizes_of(x), _known_length(x, 1)
-    y = reshaped(x, [sizes[0], groups, channels // groups, *sizes[2:]])
-    return reshaped(op.Transpose(y, perm=[0, 2, 1, *range(3, y.ndim)]), sizes)
 
 
 @aten("meshgrid", "meshgrid.indexing")
