@@ -46,7 +46,8 @@ def load(source: Any, model: Model | None = None, **options: Any) -> Model:
     try:
         return reader.read(chosen, model, **options)
     except (MemoryError, RecursionError) as error:
-        raise errors.FormatError(f"{chosen} asks for more memory or depth than there is ({type(error).__name__}); is it damaged?") from error
+        what = type(error).__name__
+        raise errors.FormatError(f"{chosen} asks for more memory or depth than there is ({what}); is it damaged?") from error
     except errors.OnnxdlError as error:
         if Path(chosen).name in str(error):
             raise

@@ -1,8 +1,8 @@
 """Residual nets: each block learns what to add to its input (He et al. 2015).
 
 ``resnet`` builds the paper's ImageNet models, ``resnet_cifar`` its smaller ones, 6n + 2 layers deep. The paper's point is then
-made again on small data: without skips, 56 layers do worse than 20; with them, better. The nets are narrow, a quarter of the
-paper's filters, since 20 layers of all of them leave nothing to win on digits this small.
+made again on small data: without skips, 56 layers do far worse than 20; with them, as well. The nets are narrow, a quarter of
+the paper's filters, since digits this small leave even 20 layers little to win.
 
 Data: the 1,797 handwritten digits that scikit-learn ships.
 """

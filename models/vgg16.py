@@ -37,9 +37,9 @@ def vgg16(
     model = ox.Sequential([ox.Input(image, name="image")], name="vgg16")
     for b, (depth, factor) in enumerate(BLOCKS, 1):
         for k in range(1, depth + 1):
-            activation = None if normalized else "relu"
-            layout = {"padding": "same", "data_format": data_format, "name": f"block{b}_conv{k}"}
-            model.add(nn.Conv2D(filters * factor, 3, activation=activation, **layout))
+            relu = None if normalized else "relu"
+            name = f"block{b}_conv{k}"
+            model.add(nn.Conv2D(filters * factor, 3, padding="same", data_format=data_format, activation=relu, name=name))
             if normalized:
                 axis = 1 if data_format == "channels_first" else -1
                 model.add(nn.BatchNormalization(axis, momentum=0.9, name=f"block{b}_norm{k}"))

@@ -189,9 +189,10 @@ def analogies(questions: Path, text: Corpus, vectors: np.ndarray) -> dict[str, t
 
 def draw(text: Corpus, vectors: np.ndarray, path: Path) -> None:
     """Some words and the words nearest to each, in two dimensions (t-SNE, van der Maaten and Hinton 2008)."""
-    groups = {word: [word, *neighbours(word, text, vectors, 8)] for word in SHOWN if word in text.words}
+    groups = {word: [word, *neighbours(word, text, vectors, 5)] for word in SHOWN if word in text.words}
     owner = {word: k for k, group in enumerate(groups.values()) for word in group}
-    tsne = ox.data.require("sklearn.manifold", extra="examples").TSNE(perplexity=8, init="random", method="exact", random_state=0)
+    options = {"perplexity": min(15, len(owner) / 4), "early_exaggeration": 1, "init": "random", "method": "exact", "random_state": 0}
+    tsne = ox.data.require("sklearn.manifold", extra="examples").TSNE(**options)
     points = tsne.fit_transform(vectors[[text.words.index(word) for word in owner]])
     figure = ox.data.require("matplotlib.figure", extra="examples").Figure(figsize=(9, 6), layout="constrained")
     panel = figure.subplots()
@@ -199,7 +200,7 @@ def draw(text: Corpus, vectors: np.ndarray, path: Path) -> None:
         panel.plot(*point, ".", color=f"C{k}", markersize=5)
         weight = "bold" if word in groups else "normal"
         panel.annotate(word, point, (3, 2), textcoords="offset points", color=f"C{k}", fontsize=9, fontweight=weight)
-    panel.margins(0.08)
+    panel.margins(0.1)
     panel.set(xticks=[], yticks=[])
     figure.savefig(path, dpi=80)
 

@@ -20,6 +20,7 @@ from onnxdl.train.model import Model
 
 SUFFIXES = (".pb", ".pbtxt", ".prototxt")
 LARGEST = 2**31  # elements of one weight: a file may claim any number
+LARGEST_FILLED = 2**26  # of one that a single number in the file stands for
 
 _FILLS = {
     "GivenTensorFill": np.float32,
@@ -41,6 +42,9 @@ def read_nets(source: Path, input_shapes: Mapping[str, Sequence[int | None]] | N
     if any(a.name == "order" and a.s == b"NHWC" for o in predict.op for a in o.arg):
         raise ConversionError(f"{origin} is a net in the order NHWC, and only NCHW is read")
     produced = {o for n in nodes for o in n.outputs}
+    for operator in predict.op:
+        if not operator.output:
+            raise FormatError(f"{origin} holds a {operator.type} without an output; it is damaged")
     for name in {predict.op[0].input[0], *(input_shapes or {})} if predict.op[0].input else ():
         arrays.pop(name, None)  # exporters fill the input too, with a number that stands for it
     first_uses = [name for n in nodes for name in n.inputs if name not in arrays]
@@ -77,6 +81,8 @@ def filled(init: Any, origin: str) -> dict[str, np.ndarray]:
     """What an init_net makes."""
     arrays: dict[str, np.ndarray] = {}
     for operator in init.op:
+        if not operator.output:
+            raise FormatError(f"{origin} holds a {operator.type} without an output; it is damaged")
         arguments = {a.name: a for a in operator.arg}
         shape = [int(d) for d in arguments["shape"].ints] if "shape" in arguments else []
         if math.prod(shape) > LARGEST or any(d < 0 for d in shape):
@@ -88,6 +94,8 @@ def filled(init: Any, origin: str) -> dict[str, np.ndarray]:
                 raise FormatError(f"{origin}: {operator.output[0]} has {array.size} values for the shape {shape}; the file is damaged")
             arrays[operator.output[0]] = array.reshape(shape)
         elif operator.type == "ConstantFill":
+            if math.prod(shape) > LARGEST_FILLED:
+                raise FormatError(f"{origin}: {operator.output[0]} claims the shape {shape}, and no number of it is in the file")
             value = arguments.get("value")
             whole = "dtype" in arguments and arguments["dtype"].i in (2, 10)  # TensorProto.INT32 and INT64
             fill = 0 if value is None else value.i if value.HasField("i") else value.f

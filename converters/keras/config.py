@@ -16,7 +16,7 @@ from onnxdl import nn
 from onnxdl.config import Configurable
 from onnxdl.converters.keras import operations, other_layers
 from onnxdl.converters.keras.archive import Archive
-from onnxdl.converters.keras.layers import ENTRIES, IGNORED, ONLY, Entry, accepted, class_name
+from onnxdl.converters.keras.layers import ENTRIES, IGNORED, ONLY, Entry, accepted, axis_of_kernel, class_name
 from onnxdl.errors import OnnxdlError
 from onnxdl.nn import activations, constraints, initializers, regularizers
 from onnxdl.nn.layer import Layer
@@ -97,18 +97,21 @@ class Reader:
         """The layer of a configuration."""
         if not isinstance(config, dict) or not isinstance(config.get("class_name"), str) or "config" not in config:
             raise self.archive.damaged("a layer has no class_name and config")
-        shared = (config.get("shared_object_id"), config["class_name"])
-        if shared[0] is not None and shared in self._shared:
-            return self._shared[shared]
+        inner = config["config"]
+        keys = [("id", config.get("shared_object_id"), config["class_name"])]
+        if "module" in config and isinstance(inner, dict):  # Keras 3 forgets the number where it writes a shared layer first
+            keys.append(("name", inner.get("name"), config["class_name"]))
+        if config.get("shared_object_id") is not None:
+            known = next((self._shared[k] for k in keys if k in self._shared), None)
+            if known is not None:
+                return known
         made = self._layer(config)
         name = config["class_name"].rpartition(">")[2]
         if class_name(made) != name and name != "GroupQueryAttention":  # the public name; weight files have the class's
             made.keras_class = name  # type: ignore[attr-defined]
-        inner = config["config"]
         if isinstance(inner, dict) and inner.get("trainable") is False:
             self.frozen.append(made)
-        if shared[0] is not None:
-            self._shared[shared] = made
+        self._shared.update((key, made) for key in keys if key[1] is not None)
         return made
 
     def _layer(self, config: dict[str, Any]) -> Layer:
@@ -158,7 +161,7 @@ class Reader:
             if option in only:
                 continue
             if argument in takes:
-                arguments[argument] = self.value(option, value, where)
+                arguments[argument] = self._turned(kind, option, self.value(option, value, where), where)
             elif value is not None:
                 wanted = f"give custom_objects={{{name!r}: a class of yours}}"
                 raise self.archive.unsupported(f"{where} has the option {option}={value!r}, which is not known here; {wanted}")
@@ -167,6 +170,16 @@ class Reader:
         arguments = {**entry.absent, **arguments, **entry.given}
         made: Layer = self.attempt(where, lambda: entry.layer(**arguments))
         return made
+
+    def _turned(self, layer: type[Layer], option: str, value: Any, where: str) -> Any:
+        """A constraint on a kernel with its axes counted in our layout."""
+        if not isinstance(value, constraints.MaxNorm | constraints.UnitNorm | constraints.MinMaxNorm) or option == "bias_constraint":
+            return value
+        given = [value.axis] if isinstance(value.axis, int) else list(value.axis)
+        axes = [axis_of_kernel(layer, option, a) for a in given]
+        if None in axes:
+            raise self.archive.unsupported(f"{where} has {option} over the axes {given}, which our depthwise kernels have as one; use none")
+        return value if axes == given else type(value)(**{**value.constructor_arguments(), "axis": axes})
 
     def attempt(self, where: str, make: Callable[[], Any]) -> Any:
         """What ``make`` gives; an error names the file and the layer."""

@@ -159,7 +159,8 @@ def plain(value: Any, layer: Layer) -> Any:
         if named_here is value:
             return value.__name__
         raise ConversionError(
-            f"{layer.name!r} ({type(layer).__name__}) holds the function {value.__name__!r}, which a Keras file cannot hold"
+            f"{layer.name!r} ({type(layer).__name__}) holds the function {value.__name__!r}, which a Keras 3 file cannot hold: "
+            "write the model as onnx, or in the format that it came from"
         )
     if isinstance(value, Mapping):
         return {k: plain(v, layer) for k, v in value.items()}
@@ -262,7 +263,7 @@ def _call(node: ir.Node, history: Mapping[ir.Value, list[Any]]) -> dict[str, Any
     def written(tree: Any) -> Any:
         if isinstance(tree, Tensor):
             if tree.value.const_value is not None:
-                return _array(tree.value.const_value.numpy())
+                return expressions.plain_value(tree.value.const_value.numpy())
             return {
                 "class_name": "__keras_tensor__",
                 "config": {"shape": _shape(tree), "dtype": tree.dtype.name, "keras_history": list(history[tree.value])},
@@ -271,19 +272,11 @@ def _call(node: ir.Node, history: Mapping[ir.Value, list[Any]]) -> dict[str, Any
             return {k: written(v) for k, v in tree.items()}
         if isinstance(tree, list | tuple):
             return [written(v) for v in tree]
-        if isinstance(tree, np.ndarray | np.generic):
-            return _array(np.asarray(tree))
-        return tree
+        return expressions.plain_value(tree)
 
     if node.domain != DOMAIN:
         args, kwargs = expressions.arguments(node)
         return {"args": [written(a) for a in args], "kwargs": written(kwargs)}
     call: Call = node.meta["call"]
     kwargs = {**call.kwargs, **({"training": call.training} if call.training is not None else {})}
-    return {"args": [written(a) for a in call.args], "kwargs": written(kwargs)}
-
-
-def _array(value: np.ndarray) -> Any:
-    if not value.ndim:
-        return value.item()
-    return {"class_name": "__numpy__", "config": {"value": value.tolist(), "dtype": value.dtype.name}}
+    return {"args": [written(a) for a in expressions.without_ellipsis(call.layer, call.args)], "kwargs": written(kwargs)}

@@ -40,8 +40,36 @@ def operation_config(layer: Layer) -> dict[str, Any]:
     if not isinstance(layer, Operation) or isinstance(layer, TensorFlowOperation):
         function = getattr(layer, "tensorflow_function", type(layer).__name__)
         raise ConversionError(f"{layer.name!r} is TensorFlow's {function}, which Keras 3 does not read: write the model as onnx")
-    settings = {k: list(v) if isinstance(v, tuple) else v for k, v in layer.settings.items()}
-    return _config(layer.operation, {"name": layer.name, **settings})
+    return _config(layer.operation, {"name": layer.name, **{k: plain_value(v) for k, v in layer.settings.items()}})
+
+
+def plain_value(value: Any) -> Any:
+    """What an operation is called or made with, as Keras writes it: numbers, arrays, slices, in lists and dicts."""
+    if isinstance(value, Mapping):
+        return {k: plain_value(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_value(v) for v in value]
+    if isinstance(value, slice):
+        return _cut(value.start, value.stop, value.step)
+    if value is Ellipsis:
+        return {"class_name": "__ellipsis__", "config": {}}
+    if isinstance(value, np.ndarray) and value.ndim:
+        return {"class_name": "__numpy__", "config": {"value": value.tolist(), "dtype": value.dtype.name}}
+    if isinstance(value, np.ndarray | np.generic):
+        return value.item()
+    return value
+
+
+def without_ellipsis(layer: Layer, args: Sequence[Any]) -> list[Any]:
+    """The arguments of a call; an ellipsis among indices as the slices that it stands for: Keras cannot read one from .h5 files."""
+    if getattr(layer, "operation", None) != "GetItem" or len(args) != 2 or not isinstance(args[1], list | tuple):
+        return list(args)
+    x, key = args
+    at = next((i for i, part in enumerate(key) if part is Ellipsis), None)
+    if at is None:
+        return list(args)
+    missing = x.ndim - sum(part is not None for part in key) + 1
+    return [x, [*key[:at], *[slice(None)] * missing, *key[at + 1 :]]]
 
 
 def _config(name: str, config: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from functools import partial
 from typing import Any
 
 from onnxdl import nn
-from onnxdl.converters.keras.config import Reader, check_size
+from onnxdl.converters.keras.config import WRONG, Reader, check_size
+from onnxdl.errors import OnnxdlError
 from onnxdl.graph.tensor import Tensor
 from onnxdl.nn.core import InputLayer
 from onnxdl.nn.layer import Layer
@@ -88,6 +89,7 @@ class _Graph:
         self.layers: dict[str, Layer] = {}
         self.results: dict[str, list[list[Tensor]]] = {}
         self.calls: dict[str, list[Any]] = {}
+        self._moved = False  # whether any call was made since it was last asked
 
     def model(self, cls: Callable[..., Model]) -> Model:
         for each in self.config["layers"]:
@@ -116,22 +118,22 @@ class _Graph:
         """Makes the calls whose inputs are there, until all are made."""
         waiting = [name for name, layer in self.layers.items() if not isinstance(layer, InputLayer)]
         while waiting:
+            self._moved = False
             left = [name for name in waiting if not self._call(name)]
             if left == waiting and not self._moved:
                 raise self.reader.archive.damaged(f"its graph has a loop or a loose end at the layers {', '.join(left[:5])}")
             waiting = left
 
-    _moved = False
-
     def _call(self, name: str) -> bool:
         """Makes a layer's calls in order; False if one has to wait."""
         layer, nodes = self.layers[name], self.calls[name]
-        self._moved = False
         for node in nodes[len(self.results[name]) :]:
             try:
                 args, kwargs = self._arguments(node)
             except _Waiting:
                 return False
+            except OnnxdlError:
+                raise
             except WRONG as e:
                 raise self.reader.archive.damaged(f"a call of the layer {name!r} cannot be understood ({type(e).__name__}: {e})") from e
             self._moved = True

@@ -220,8 +220,8 @@ def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float | None = No
     if order != 2:
         raise GraphError(f"Normalize has the order {order!r}, which is not supported")
     x = float_of(x)
-    norm: Tensor = op.Sqrt(op.Max(op.ReduceSum(x * x, axes_of(x, axis)), max(epsilon or 1e-12, 1e-12)))
-    return x / norm
+    length = op.Sqrt(op.Max(op.ReduceSum(x * x, axes_of(x, axis)), max(epsilon or 1e-12, 1e-12)))
+    return tensor_of(x / length)
 
 
 def moments(x: Any, axes: Axis, keepdims: bool = False, synchronized: bool = False) -> list[Tensor]:

@@ -314,6 +314,17 @@ def keras_axes(owner: Layer, weight: Parameter) -> list[int] | None:
     return [*space, 0, 1] if _depthwise(owner, weight) else [*space, 1, 0]
 
 
+def axis_of_kernel(layer: type[Layer], option: str, axis: int) -> int | None:
+    """Where an axis of Keras's kernel stands in ours; None for the channels of a depthwise one, which ours has as one axis."""
+    if not issubclass(layer, Conv | ConvTranspose | ConvLSTM | Depthwise):
+        return axis
+    rank: int = layer.rank
+    axis %= rank + 2
+    if axis < rank:
+        return axis + 2
+    return None if option.startswith("depthwise") else rank + 1 - axis
+
+
 def _depthwise(owner: Layer, weight: Parameter) -> bool:
     return isinstance(owner, Depthwise) and weight.name != "pointwise_kernel"
 

@@ -175,7 +175,7 @@ def roll(x: Any, shift: int, axis: int | None = None) -> Tensor:
     size = x.shape[at]
     k = shift % size if isinstance(size, int) else shift
     if not k:
-        return x
+        return tensor_of(x)
     cut: list[Any] = [slice(None)] * at
     rolled: Tensor = op.Concat(x[(*cut, slice(-k, None))], x[(*cut, slice(None, -k))], axis=at)
     return rolled

@@ -111,11 +111,13 @@ _WORDS = {
 
 
 def prepared(name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration with Keras 1's words, if it has any, in today's; what was never set is left out."""
-    if not (_WORDS.keys() & config.keys() or "nb_row" in config):
+    """A configuration with Keras 1's words, if it has any, in today's."""
+    if not (_WORDS.keys() - _OF_KERAS_2) & config.keys():
         return config
-    words = {**_WORDS, "init": "embeddings_initializer", "output_dim": "output_dim"} if name == "Embedding" else _WORDS
-    new = {words.get(k, k): v for k, v in config.items() if k not in ("nb_row", "nb_col") and not (k in _UNSET and v is None)}
+    words, left_out = dict(_WORDS), {"nb_row", "nb_col", "input_dim", "input_length"}
+    if name == "Embedding":
+        words, left_out = {"init": "embeddings_initializer", "W_regularizer": "embeddings_regularizer"}, {"W_constraint", "dropout"}
+    new = {words.get(k, k): v for k, v in config.items() if k not in left_out}
     if "nb_row" in config:
         new["kernel_size"] = [config["nb_row"], config.get("nb_col")]
     if new.get("data_format") in ("tf", "th"):
@@ -123,4 +125,5 @@ def prepared(name: str, config: dict[str, Any]) -> dict[str, Any]:
     return new
 
 
-_UNSET = frozenset({"activity_regularizer", "input_dim", "input_length"})
+_OF_KERAS_2 = {"output_dim", "stride"}
+"""Words that Keras 2 has as well, for something else."""

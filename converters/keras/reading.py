@@ -105,6 +105,8 @@ def _take_up(archive: Archive, model: Model, named: Mapping[int, str]) -> None:
         from_variables(model, _in_order(archive, model, arrays, named) if names is not None else arrays, names)
     except ConversionError as e:
         warnings.warn(f"{archive.path}: the optimizer starts anew, since its state was not understood: {e}", stacklevel=2)
+    except WRONG as e:
+        raise archive.unsupported(f"its optimizer's settings or state make no sense ({e}); load it with compile=False") from e
 
 
 def _in_order(archive: Archive, model: Model, arrays: list[np.ndarray], named: Mapping[int, str]) -> list[np.ndarray]:

@@ -60,10 +60,7 @@ def write_file(model: Model, path: Path) -> None:
 
 def _whole(model: Model, *, modern: bool) -> tuple[dict[str, Any], dict[str, Any] | None, list[tuple[str, np.ndarray]]]:
     """The model's configuration, how it is trained, and its optimizer's state."""
-    config = _original(model, modern)
-    if config is None:
-        config = model_config(model)
-        config = config if modern else _legacy(config)
+    config = _configuration(model, modern)
     if not model.is_compiled:
         return config, None, []
     try:
@@ -71,6 +68,19 @@ def _whole(model: Model, *, modern: bool) -> tuple[dict[str, Any], dict[str, Any
     except ConversionError as error:
         warnings.warn(f"the model is written without its training: {error}", stacklevel=2)
         return config, None, []
+
+
+def _configuration(model: Model, modern: bool) -> dict[str, Any]:
+    origin, original = origin_of(model), _original(model, modern)
+    if original is not None and (modern or origin is None or not origin.version.startswith("3.")):
+        return original
+    try:
+        written = model_config(model)
+    except ConversionError:
+        if original is None:
+            raise
+        return original  # Keras 3 reads some of its own .h5 files wrongly, which makes it the second choice
+    return written if modern else _legacy(written)
 
 
 def _h5(path: Path) -> Any:

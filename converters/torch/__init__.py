@@ -28,7 +28,10 @@ def read(source: Any, model: Model | None = None, **options: Any) -> Model:
 
 
 def write(model: Model, path: Path) -> None:
-    """The model's weights under torch's names: ``.pth`` and ``.pt`` as ``torch.load`` reads them, or ``.safetensors``."""
+    """The model's weights under torch's names: ``.pth`` and ``.pt`` as ``torch.load`` reads them, or ``.safetensors``.
+
+    A path that ends in ``.py`` gets a model made here as PyTorch source, and its weights as ``.pth`` beside it.
+    """
     from onnxdl.converters.torch import writing
 
     writing.write(model, path)
@@ -59,6 +62,6 @@ def activations(source: Any, inputs: Any, **options: Any) -> Any:
 
 
 SUFFIXES = (".pt2", ".pth", ".pt", ".safetensors", ".bin", ".ckpt")
-WRITES = (".pth", ".pt", ".safetensors")
+WRITES = (".pth", ".pt", ".safetensors", ".py")
 
 CONVERTER = Converter("torch", SUFFIXES, recognises, read, write, writes=WRITES, activations=activations)

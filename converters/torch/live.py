@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
 from collections.abc import Mapping
@@ -25,10 +26,16 @@ def programs(module: Any, example_inputs: Any, dynamic_shapes: Any, origin: str)
     """
     modes = {m: m.training for m in module.modules()}
     args, kwargs = arguments(example_inputs)
+    config = getattr(module, "config", None)
+    caches = getattr(config, "use_cache", None) is True
+    if caches:
+        config.use_cache = False  # a language model's cache of keys is no tensor, and only serves generation
     try:
         training = _exported(module.train(), args, kwargs, dynamic_shapes, origin)
         inference = _exported(module.eval(), args, kwargs, dynamic_shapes, origin)
     finally:
+        if caches:
+            config.use_cache = True
         for m, mode in modes.items():
             m.training = mode
     alike = list(training.inputs.values()) == list(inference.inputs.values()) and len(training.outputs) == len(inference.outputs)
@@ -69,14 +76,14 @@ def _any_batch(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     import torch
 
     doubled_args, doubled_kwargs = _at_least_two(args), _at_least_two(kwargs)
-    shapes: Any = tuple(_first_axis(a) for a in args)
-    if kwargs:
-        names = list(inspect.signature(module.forward).parameters)[: len(args)]
-        shapes = {**dict(zip(names, shapes, strict=True)), **{k: _first_axis(v) for k, v in kwargs.items()}}
-    try:
-        return torch.export.export(module, doubled_args, doubled_kwargs, dynamic_shapes=shapes)
-    except _REFUSALS:
-        return torch.export.export(module, args, kwargs)  # what is fixed then is told below
+    names = list(inspect.signature(module.forward).parameters)[: len(args)]
+    for first in (torch.export.Dim("batch"), torch.export.Dim.AUTO):
+        shapes: Any = tuple(_first_axis(a, first) for a in args)
+        if kwargs:
+            shapes = {**dict(zip(names, shapes, strict=True)), **{k: _first_axis(v, first) for k, v in kwargs.items()}}
+        with contextlib.suppress(*_REFUSALS):
+            return torch.export.export(module, doubled_args, doubled_kwargs, dynamic_shapes=shapes)
+    return torch.export.export(module, args, kwargs)  # what is fixed then is told below
 
 
 def _at_least_two(tree: Any) -> Any:
@@ -90,14 +97,14 @@ def _at_least_two(tree: Any) -> Any:
     return type(tree)(_at_least_two(v) for v in tree) if type(tree) in (list, tuple) else tree
 
 
-def _first_axis(value: Any) -> Any:
+def _first_axis(value: Any, first: Any) -> Any:
     import torch
 
     if isinstance(value, torch.Tensor):
-        return {0: torch.export.Dim.AUTO} if value.ndim else {}
+        return {0: first} if value.ndim else {}
     if isinstance(value, dict):
-        return {k: _first_axis(v) for k, v in value.items()}
-    return type(value)(_first_axis(v) for v in value) if type(value) in (list, tuple) else None
+        return {k: _first_axis(v, first) for k, v in value.items()}
+    return type(value)(_first_axis(v, first) for v in value) if type(value) in (list, tuple) else None
 
 
 def _say_what_is_fixed(program: Program, dynamic_shapes: Any, origin: str) -> None:

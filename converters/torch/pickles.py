@@ -12,7 +12,7 @@ import pickletools
 import zipfile
 from collections.abc import Callable, Mapping
 from io import BytesIO
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
@@ -178,10 +178,23 @@ def _exactly(stream: BinaryIO, n: int, who: str) -> bytes:
     return stream.read(n)
 
 
+class _Bounded:
+    """A stream of which no read asks for more than there is: a string may claim any length, and is allocated before it is read."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self.readline, self.tell = stream, stream.readline, stream.tell
+        here = stream.tell()
+        self._size = stream.seek(0, 2)
+        stream.seek(here)
+
+    def read(self, n: int) -> bytes:
+        return self._stream.read(min(n, self._size - self._stream.tell()))
+
+
 def _checked(stream: BinaryIO) -> bytes:
     """The next pickle of a stream; its opcodes are looked at before any is run."""
-    begin = stream.tell()
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(stream), 1):
+    begin, bounded = stream.tell(), cast(BinaryIO, _Bounded(stream))
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(bounded), 1):
         if count > _MAX_OPCODES or opcode.name.startswith("EXT"):
             raise ValueError(f"the opcode {opcode.name} has no place in it")
         if opcode.name.endswith("PUT") and isinstance(argument, int) and argument > 2 * count + 256:

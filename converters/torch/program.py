@@ -148,6 +148,8 @@ def _user_input(program: Program, arg: Mapping[str, Any], graph: Mapping[str, An
     for i, size in enumerate(meta["sizes"]):
         if "as_int" in size:
             dims.append(int(size["as_int"]))
+            if not 0 <= int(size["as_int"]) < 2**40:
+                raise FormatError(f"{origin}: the input {name!r} claims an axis of {size['as_int']}; the file is damaged")
             continue
         expression = str(size["as_expr"]["expr_str"])
         proposed = "batch" if i == 0 and "batch" not in symbols.values() else f"{name}_dim_{i}"

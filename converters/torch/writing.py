@@ -50,6 +50,11 @@ def write(model: Model, path: Path) -> None:
         ConversionError: a layer made here has weights that no torch module has.
         FormatError: the file cannot be written.
     """
+    if path.suffix.lower() == ".py":
+        from onnxdl.converters.torch.source import write_source
+
+        write_source(model, path)
+        return
     model.ensure_built()
     state = state_of(model)
     with replacing(path) as temporary, temporary.open("wb") as file:

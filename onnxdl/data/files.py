@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import os
+import struct
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from onnxdl.data.cifar import read_cifar
-from onnxdl.data.idx import read_idx, read_mnist
+from onnxdl.data.idx import EXPANSION, SMALL, read_idx, read_mnist
 from onnxdl.data.images import read_images
 from onnxdl.errors import DataError, FormatError
 
 Path_ = str | os.PathLike[str]
+
+_DAMAGE = (
+    ValueError, TypeError, LookupError, EOFError, OSError, SyntaxError, OverflowError, RuntimeError, NotImplementedError,
+    struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error, MemoryError,
+)  # fmt: skip
+"""What NumPy and zipfile raise on damaged files."""
 
 
 def read_data(path: Path_) -> tuple[Any, np.ndarray | None]:
@@ -40,7 +50,7 @@ def read_data(path: Path_) -> tuple[Any, np.ndarray | None]:
         raise FormatError(f"{file}: unknown kind of data file; use {', '.join(readers)}, an IDX file or a folder")
     try:
         return readers[file.suffix](file)
-    except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except _DAMAGE as error:
         raise FormatError(f"{file}: not a readable {file.suffix} file: {error}") from error
 
 
@@ -63,8 +73,27 @@ def _inputs_and_targets(arrays: dict[str, np.ndarray], where: Path) -> tuple[Any
 
 
 def _read_npz(file: Path) -> tuple[Any, np.ndarray | None]:
+    with zipfile.ZipFile(file) as members:
+        for member in members.infolist():
+            _check_size(members, member)
     with np.load(file, allow_pickle=False) as archive:
         return _inputs_and_targets({name: archive[name] for name in archive.files}, file)
+
+
+def _check_size(members: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Refuses an array that claims more than its member holds, and a member that would expand to more than numbers do."""
+    if member.file_size > max(SMALL, EXPANSION * member.compress_size):
+        raise ValueError(f"{member.filename} would expand to {member.file_size} bytes from {member.compress_size}; store it uncompressed")
+    with members.open(member) as stream:
+        try:
+            version = np.lib.format.read_magic(stream)
+        except ValueError:
+            return  # no array; np.load gives its bytes
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, _, dtype = readers.get(version, np.lib.format.read_array_header_2_0)(stream)
+        claimed = math.prod(shape) * dtype.itemsize
+        if claimed > member.file_size:
+            raise ValueError(f"{member.filename} claims {claimed} bytes, which it does not hold")
 
 
 def _read_npy(file: Path) -> tuple[np.ndarray, None]:

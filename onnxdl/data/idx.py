@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import struct
 import zlib
@@ -15,6 +16,10 @@ from onnxdl.errors import FormatError
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
+SMALL = 1 << 26
+"""Bytes that a file may unpack to, however small it is."""
+EXPANSION = 100
+"""How many times its size a larger file may unpack to."""
 
 
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
@@ -26,7 +31,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     file = Path(path)
     try:
         raw = file.read_bytes()
-        raw = gzip.decompress(raw) if raw[:2] == _GZIP else raw
+        raw = _unpacked(raw, file) if raw[:2] == _GZIP else raw
     except (OSError, EOFError, zlib.error) as error:
         raise FormatError(f"cannot read {file}: {error}") from error
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] not in _TYPES:
@@ -38,6 +43,16 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     if len(shape) != axes or len(raw) != expected:
         raise FormatError(f"{file} is cut short or damaged: it holds {len(raw)} bytes, and its head promises {expected}")
     return np.frombuffer(raw, dtype, offset=begin).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def _unpacked(raw: bytes, file: Path) -> bytes:
+    """The content of a gzip file, unless it would grow beyond what numbers do."""
+    limit = max(SMALL, EXPANSION * len(raw))
+    with gzip.GzipFile(fileobj=io.BytesIO(raw)) as stream:
+        content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise FormatError(f"{file} would expand to more than {limit} bytes, {EXPANSION} times its size; unpack it first if it is meant to")
+    return content
 
 
 def read_mnist(folder: str | os.PathLike[str]) -> Split:

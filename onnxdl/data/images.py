@@ -66,7 +66,7 @@ class ImageFiles(LazyArray):
             with self._pillow.open(file) as image:
                 image.load()
                 return image
-        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
+        except (OSError, SyntaxError, ValueError, self._pillow.DecompressionBombError) as error:  # what Pillow raises for damaged files
             raise FormatError(f"{file} is no image that can be read: {error}") from error
 
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from onnxdl.errors import FormatError
 
@@ -49,10 +49,23 @@ def read_proto(path: str | os.PathLike[str]) -> onnx.ModelProto:
     if not proto.HasField("graph") or not proto.ir_version:
         raise FormatError(f"{file} is not an ONNX file: it holds no graph; is it another kind of file?")
     try:
+        _check_text(proto)
         _complete(proto, file)
     except UnicodeDecodeError:
         raise FormatError(f"{file} holds text that is no UTF-8; it is damaged, or no ONNX file") from None
     return proto
+
+
+def _check_text(message: Message) -> None:
+    """Raises UnicodeDecodeError where protobuf, which gives bytes for text that is no UTF-8, would let it pass."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_STRING:
+            for text in [value] if isinstance(value, str | bytes) else value:
+                if isinstance(text, bytes):
+                    text.decode("utf-8")
+        elif field.type == field.TYPE_MESSAGE:
+            for part in value if hasattr(value, "extend") else [value]:
+                _check_text(part)
 
 
 def _complete(proto: onnx.ModelProto, file: Path) -> None:
@@ -145,8 +158,6 @@ def _load(tensor: onnx.TensorProto, file: Path) -> None:
     """Moves a tensor's external data into it."""
     where = f"{file}: the external data of {tensor.name!r}"
     entries = {entry.key: entry.value for entry in tensor.external_data}
-    if not all(isinstance(text, str) for entry in entries.items() for text in entry):  # protobuf gives bytes where it is no UTF-8
-        raise FormatError(f"{where} is described in text that is no UTF-8; the file is damaged")
     data_file = _inside(file, entries.get("location", ""), where)
     needed = byte_size(tensor, str(file))
     try:

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 import onnxdl as ox
-from onnxdl import nn
+from onnxdl import nn, optim
+from onnxdl.converters.keras.compiling import compile_config
+from onnxdl.converters.keras.compiling import optimizer_from as compile_again
+from onnxdl.converters.keras.optimizer import from_variables, to_variables, trained_weights
 from onnxdl.nn.structure import tensors_in
 from tests.keras_backend import jax, keras
 from tests.nn.cases import CASES, Case
@@ -274,3 +277,89 @@ def test_training_goes_on_here_and_there(tmp_path: Path, kind: str) -> None:
     ours.export(tmp_path / "ours.keras", format="keras")
     ours = k.models.load_model(tmp_path / "ours.keras")
     np.testing.assert_allclose(found + losses(ours, 10, 20), expected, rtol=1e-4)
+
+
+KINDS = {
+    "SGD": {"momentum": 0.9, "use_ema": True},
+    "RMSprop": {"momentum": 0.5, "centered": True},
+    "Adam": {"amsgrad": True, "gradient_accumulation_steps": 2},
+    "AdamW": {},
+    "Adamax": {},
+    "Nadam": {},
+    "Adagrad": {},
+    "Adadelta": {},
+    "Adafactor": {},
+    "Lion": {},
+    "Lamb": {},
+    "Muon": {},
+    "Ftrl": {},
+}
+
+
+def test_every_optimizer_is_in_the_table() -> None:
+    assert {kind.lower() for kind in KINDS} == set(optim.NAMES)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_state_of_an_optimizer_is_that_of_keras(kind: str) -> None:
+    k = keras()
+    model = ox.Sequential([ox.Input((5,)), nn.Embedding(7, 4, name="table"), nn.LSTM(3), nn.Dense(2)])
+    model.compile(getattr(optim, kind)(**KINDS[kind]), "mse")
+    x, y = np.arange(10).reshape(2, 5) % 7, np.ones((2, 2))
+    for _ in range(3):
+        model.train_on_batch(x, y)
+    written = to_variables(model)
+    config = compile_config(model)["optimizer"]
+    theirs = k.saving.deserialize_keras_object(config)
+    theirs.build([k.Variable(np.zeros(w.parameter.shape, "float32"), name=w.name.replace(".", "_")) for w in trained_weights(model)])
+    assert [tuple(v.shape) for v in theirs.variables] == [array.shape for _, array in written]
+    before = {n: a for n, a in model.state.items() if n == "step" or n.startswith("optimizer.")}
+    model.compile(compile_again(config), "mse")
+    from_variables(model, [array for _, array in written])
+    after = {n: a for n, a in model.state.items() if n == "step" or n.startswith("optimizer.")}
+    assert set(after) == set(before)
+    for name, array in before.items():
+        np.testing.assert_allclose(after[name], array, rtol=1e-6, err_msg=name)
+
+
+class Two(ox.Model):
+    """A model without a graph: what it does is its code."""
+
+    def __init__(self, width: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.width = width
+        self.first, self.last = nn.Dense(width), nn.Dense(2)
+
+    def call(self, x: Any) -> Any:
+        return self.last(self.first(x))
+
+
+def test_a_subclass_goes_to_its_like_in_keras(tmp_path: Path) -> None:
+    model = Two(3)
+    x = np.ones((2, 4), np.float32)
+    expected = model.predict(x, verbose=0)
+    model.export(tmp_path / "two.keras", format="keras")
+    write_in_keras()
+    np.testing.assert_allclose(keras().models.load_model(tmp_path / "two.keras")(x), expected, rtol=1e-5)
+    np.testing.assert_allclose(ox.load(tmp_path / "two.keras").predict(x, verbose=0), expected, rtol=1e-6)
+
+
+def write_in_keras() -> None:
+    k = keras()
+
+    @k.saving.register_keras_serializable("Custom", "Two")
+    class Two(k.Model):  # type: ignore[misc, name-defined]
+        def __init__(self, width: int, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.first, self.last = k.layers.Dense(width), k.layers.Dense(2)
+
+        def call(self, x: Any) -> Any:
+            return self.last(self.first(x))
+
+
+def test_a_loss_of_the_users_own_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    model = ox.Sequential([ox.Input((4,)), nn.Dense(2)])
+    model.compile("adam", lambda y_true, y_pred: (y_true - y_pred) ** 2.0)
+    with pytest.warns(UserWarning, match="written without its training: .* is Python code of your own"):
+        model.export(tmp_path / "a.keras", format="keras")
+    assert not ox.load(tmp_path / "a.keras").is_compiled

@@ -232,3 +232,35 @@ def _reference(size: int) -> bytes:
 
     tensor = writing._tensor(np.ones(1, np.float32), "0").replace(writing._tuple((1,)), b"(\x8a\x08" + struct.pack("<q", size) + b"t", 1)
     return b"\x80\x02}(" + writing._text("w") + tensor + b"u."
+
+
+def test_a_model_made_here_as_source(tmp_path: Path) -> None:
+    ids = ox.Input((7,), dtype="int64", name="ids")
+    x = nn.Embedding(11, 6)(ids)
+    y = nn.Add()([nn.LSTM(5, return_sequences=True)(x), nn.GRU(5, return_sequences=True)(x)])
+    functional = ox.Model(ids, [nn.Dense(3, activation="gelu")(nn.LayerNormalization()(y)), nn.GlobalMaxPooling1D()(y)])
+    convolutional = ox.Sequential(
+        [
+            ox.Input((3, 9, 8)),
+            nn.Conv2D(4, 3, strides=2, padding="same", activation="relu", use_bias=False),
+            nn.BatchNormalization(),
+            nn.DepthwiseConv2D(3, padding="same"),
+            nn.MaxPooling2D(2, padding="same"),
+            nn.Flatten(),
+            nn.Dropout(0.3),
+            nn.Dense(5, activation="softmax"),
+        ]
+    )
+    rng = np.random.default_rng(0)
+    for model, data in ((functional, rng.integers(0, 11, (2, 7))), (convolutional, rng.standard_normal((2, 3, 9, 8)).astype(np.float32))):
+        model.export(tmp_path / "net.py", format="torch")
+        made: dict[str, Any] = {}
+        exec((tmp_path / "net.py").read_text(), made)
+        net = made["Net"]()
+        net.load_state_dict(torch.load(tmp_path / "net.pth", weights_only=True), strict=True)
+        expected = net.eval()(torch.from_numpy(data))
+        got = model.predict(data, verbose=0)
+        pairs = zip(got, expected, strict=True) if isinstance(got, list) else [(got, expected)]
+        assert all(np.allclose(a, b.detach().numpy(), atol=1e-5) for a, b in pairs)
+    with pytest.raises(ox.ConversionError, match=r"no equal of .*\(Lambda\)"):
+        ox.Sequential([ox.Input((4,)), nn.Lambda(lambda x: x)]).export(tmp_path / "no.py", format="torch")

@@ -133,3 +133,32 @@ def test_vgg16_takes_kerass_weights(tmp_path: Path) -> None:
     values["fc1.kernel"] = values["fc1.kernel"].reshape(2, 2, 16, 6).transpose(2, 0, 1, 3).reshape(64, 6)
     first.load_state({**first.state, **values})
     np.testing.assert_allclose(first.predict(x.transpose(0, 3, 1, 2)), source.predict(x), rtol=1e-4)
+
+
+def test_vgg16_takes_pytorchs_weights(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class VGG(torch.nn.Module):  # the modules of torchvision's, under its names
+        def __init__(self) -> None:
+            super().__init__()
+            layers, channels = [], 3
+            for depth, factor in vgg16.BLOCKS:
+                for _ in range(depth):
+                    layers += [torch.nn.Conv2d(channels, 2 * factor, 3, padding=1), torch.nn.ReLU()]
+                    channels = 2 * factor
+                layers.append(torch.nn.MaxPool2d(2))
+            self.features = torch.nn.Sequential(*layers)
+            dense = [torch.nn.Linear(a, b) for a, b in ((64, 6), (6, 6), (6, 5))]
+            self.classifier = torch.nn.Sequential(dense[0], torch.nn.ReLU(), torch.nn.Dropout(), dense[1], torch.nn.ReLU(), dense[2])
+
+        def forward(self, x: object) -> object:
+            return torch.softmax(self.classifier(torch.flatten(self.features(x), 1)), 1)
+
+    torch.manual_seed(0)
+    module = VGG().eval()
+    torch.save(module.state_dict(), tmp_path / "vgg16.pth")
+    model = ox.load(tmp_path / "vgg16.pth", vgg16.vgg16((3, 64, 64), 5, 2, 6))
+    x = RNG.normal(size=(2, 3, 64, 64)).astype(np.float32) * 9
+    with torch.no_grad():
+        expected = module(torch.tensor(x)).numpy()
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-5)
