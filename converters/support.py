@@ -120,11 +120,11 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _keras() -> str:
-    from onnxdl import optim
     from onnxdl.converters.keras import expressions, other_layers
     from onnxdl.converters.keras.compiling import SCHEDULES
     from onnxdl.converters.keras.functions import FUNCTIONS
     from onnxdl.converters.keras.layers import ENTRIES, ONLY
+    from onnxdl.converters.keras.optimizer import OPTIMIZERS
     from onnxdl.nn import losses, metrics
 
     entries = {**ENTRIES, **other_layers.ENTRIES}
@@ -153,8 +153,8 @@ Operations between layers ({len(FUNCTIONS)}): {_listed(sorted(FUNCTIONS))}
 
 Operators of ours between layers, written as Keras's operations ({len(expressions.OPERATORS)}): {_listed(sorted(expressions.OPERATORS))}
 
-Training: optimizers with their state, both ways, so that a loss curve goes on as it would have ({len(optim.NAMES) + 1}):
-{_listed([*(kind.__name__ for kind in optim.NAMES.values()), "LossScaleOptimizer"])}
+Training: optimizers with their state, both ways, so that a loss curve goes on as it would have ({len(OPTIMIZERS) + 1}):
+{_listed([*(kind.__name__ for kind in OPTIMIZERS), "LossScaleOptimizer"])}
 Learning rate schedules: {_listed(SCHEDULES)}
 Losses: {_listed(kind.__name__ for kind in losses.KINDS)}
 Metrics: {_listed(kind.__name__ for kind in metrics.KINDS)}

@@ -219,6 +219,8 @@ def _read_zip_config(archive: Archive, members: zipfile.ZipFile) -> None:
         raise archive.damaged("it holds no config.json")
     archive.config = archive.json(_member(archive, members, "config.json"), "config.json")
     archive.training = archive.config.get("compile_config")
+    if not isinstance(archive.training, dict | None):
+        raise archive.damaged("its compile_config is no JSON object")
     if "metadata.json" in members.namelist():
         archive.version = str(archive.json(_member(archive, members, "metadata.json"), "metadata.json").get("keras_version", ""))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from onnxdl import optim
 from onnxdl.config import Configurable
+from onnxdl.converters.keras.optimizer import OPTIMIZERS
 from onnxdl.errors import ConversionError
 from onnxdl.nn import losses, metrics
 from onnxdl.optim import Optimizer, schedules
@@ -60,7 +61,7 @@ def optimizer_from(config: Any, custom_objects: Custom | None = None) -> Optimiz
         inner = options.get("inner_optimizer") or options["optimizer"]
         scale, growth = options.get("initial_scale", 2.0**15), options.get("dynamic_growth_steps", 2000)
         return optim.LossScaleOptimizer(optimizer_from(inner, custom_objects), scale, growth)
-    kind = optim.NAMES.get(name.lower())
+    kind = next((k for k in OPTIMIZERS if k.__name__.lower() == name.lower()), None)
     if kind is None:
         raise ConversionError(f"there is no optimizer {name!r} here; give yours as custom_objects={{{name!r}: ...}}")
     rate = options.pop("lr", options.get("learning_rate", 0.001))
@@ -164,7 +165,7 @@ def optimizer_config(model: Model, optimizer: Optimizer) -> dict[str, Any]:
     if isinstance(optimizer, optim.LossScaleOptimizer):
         options = {"initial_scale": optimizer.initial_scale, "dynamic_growth_steps": optimizer.dynamic_growth_steps}
         return _written("optimizers", optimizer, {"inner_optimizer": optimizer_config(model, optimizer.inner_optimizer), **options})
-    if optim.NAMES.get(type(optimizer).__name__.lower()) is not type(optimizer):
+    if type(optimizer) not in OPTIMIZERS:
         raise ConversionError(f"Keras has no optimizer like {type(optimizer).__name__}; compile the model with another one")
     options = optimizer.get_config()
     if options.pop("undecayed", None):

@@ -60,6 +60,8 @@ class Reader:
         if isinstance(module, str) and (module == "keras" or module.startswith(("keras.layers", "keras.models"))):
             return None
         name = str(config.get("class_name", "")).rpartition(">")[2]
+        if module is None and config.get("registered_name") is None and (self.entry(config) is not None or name in MODELS):
+            return None  # Keras 2 does not say whose class it is
         own = [c for c in _subclasses(Layer) if c.__name__ == name and not c.__module__.startswith("onnxdl.")]
         return own[-1] if own else None
 

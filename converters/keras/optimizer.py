@@ -25,6 +25,12 @@ from onnxdl.optim.averaging import SLOT as AVERAGE
 from onnxdl.optim.nadam import DECAY
 from onnxdl.train.model import Model
 
+OPTIMIZERS: tuple[type[Optimizer], ...] = (
+    optim.SGD, optim.RMSprop, optim.Adam, optim.AdamW, optim.Adamax, optim.Nadam, optim.Adagrad, optim.Adadelta, optim.Adafactor,
+    optim.Lion, optim.Lamb, optim.Muon, optim.Ftrl,
+)  # fmt: skip
+"""Those that Keras has too, under the same names."""
+
 
 class Slot(NamedTuple):
     """What is kept for a weight: our name, Keras's, what ours is multiplied by to be Keras's, and Keras 2's other names."""
@@ -59,6 +65,8 @@ def groups(optimizer: Optimizer) -> list[list[Slot]]:
     """
     o = optimizer
     found: list[list[Slot]] = []
+    if type(o) not in OPTIMIZERS:
+        raise ConversionError(f"Keras has no optimizer like {type(o).__name__}; compile the model with another one")
     if o.options.get("use_ema"):
         found.append([Slot(AVERAGE, "average")])
     if o.options.get("gradient_accumulation_steps"):
@@ -87,10 +95,9 @@ def groups(optimizer: Optimizer) -> list[list[Slot]]:
         return [*found, [Slot("m", "momentum", 1.0, ("m",))]]
     if isinstance(o, optim.Adafactor):
         return [*found, [Slot("r", "r"), Slot("c", "c"), Slot("v", "velocity")]]
-    if isinstance(o, optim.Muon):
-        a = o.adam
-        return [*found, [Slot("momentum", "momentum"), Slot("m", "momentum", 1 - a.beta_1), Slot("v", "velocity", 1 - a.beta_2)]]
-    raise ConversionError(f"Keras has no optimizer like {type(o).__name__}; compile the model with another one")
+    assert isinstance(o, optim.Muon)  # the last that is left
+    a = o.adam
+    return [*found, [Slot("momentum", "momentum"), Slot("m", "momentum", 1 - a.beta_1), Slot("v", "velocity", 1 - a.beta_2)]]
 
 
 def variables(optimizer: Optimizer, weights: Sequence[Trained]) -> Iterator[Variable]:

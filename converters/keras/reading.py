@@ -72,13 +72,13 @@ def _whole(archive: Archive, custom_objects: Mapping[str, Any] | None, compile: 
     set_origin(made, Origin(config, archive.version, archive.training))
     if compile and archive.training:
         _compile(archive, reader, made)
-        if archive.optimizer is not None and made.input_specs:
+        if archive.optimizer is not None and made.input_specs and made.compiled is not None:
             _take_up(archive, made, named)
     return made
 
 
 def _compile(archive: Archive, reader: Reader, model: Model) -> None:
-    """Compiles a model as the file says."""
+    """Compiles a model as the file says; where that has no equal here, such as a loss of the user's own, ``fit`` says so."""
     told = dict(archive.training or {})
     for which in ("metrics", "weighted_metrics"):
         given = told.get(which)
@@ -87,7 +87,7 @@ def _compile(archive: Archive, reader: Reader, model: Model) -> None:
     try:
         compile_from(model, told, reader.custom, mixed_precision=reader.mixed)
     except ConversionError as e:
-        raise ConversionError(f"{archive.path}: {e}; or load it with compile=False") from e
+        model.compiled, model.uncompiled = None, str(e)
     except WRONG as e:
         raise archive.unsupported(f"how it was compiled cannot be understood ({e}); load it with compile=False") from e
 

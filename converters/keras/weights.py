@@ -13,13 +13,14 @@ import numpy as np
 
 from onnxdl.converters.keras.archive import Archive
 from onnxdl.converters.keras.layers import OLD_LIST, flat_weights, from_keras, is_layer_of_keras, own_weights, places
+from onnxdl.converters.keras.ordering import ordered_layers
 from onnxdl.nn.conv import Conv
 from onnxdl.nn.conv_lstm import ConvLSTM
 from onnxdl.nn.conv_transpose import ConvTranspose
 from onnxdl.nn.layer import Layer
 from onnxdl.nn.parameter import Parameter
 from onnxdl.nn.separable import Depthwise
-from onnxdl.train.composition import Composition
+from onnxdl.train.model import Model
 
 
 def load_weights(archive: Archive, model: Layer) -> dict[int, str]:
@@ -105,8 +106,8 @@ def _load_by_layer(archive: Archive, model: Layer) -> dict[int, str]:
 
 
 def _layers(model: Layer) -> list[Layer]:
-    if isinstance(model, Composition):
-        return [each for each in model.layers if is_layer_of_keras(each)]
+    if isinstance(model, Model) and model._layers is not None:
+        return [each for each in ordered_layers(model) if is_layer_of_keras(each)]
     return [child for _, child in model.children()]
 
 

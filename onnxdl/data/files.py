@@ -9,7 +9,7 @@ import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -85,18 +85,22 @@ def _check_size(members: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     if member.file_size > max(SMALL, EXPANSION * member.compress_size):
         raise ValueError(f"{member.filename} would expand to {member.file_size} bytes from {member.compress_size}; store it uncompressed")
     with members.open(member) as stream:
-        try:
-            version = np.lib.format.read_magic(stream)
-        except ValueError:
-            return  # no array; np.load gives its bytes
-        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, _, dtype = readers.get(version, np.lib.format.read_array_header_2_0)(stream)
-        claimed = math.prod(shape) * dtype.itemsize
-        if claimed > member.file_size:
-            raise ValueError(f"{member.filename} claims {claimed} bytes, which it does not hold")
+        _check_claim(stream, member.file_size)
+
+
+def _check_claim(stream: IO[bytes], held: int) -> None:
+    """Raises ValueError where an array's head promises more bytes than there are, for NumPy would allocate them."""
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    claimed = math.prod(shape) * dtype.itemsize
+    if claimed > held:
+        raise ValueError(f"an array of shape {shape} needs {claimed} bytes, and the file holds {held}")
 
 
 def _read_npy(file: Path) -> tuple[np.ndarray, None]:
+    with file.open("rb") as stream:
+        _check_claim(stream, file.stat().st_size)
     return np.load(file, mmap_mode="r", allow_pickle=False), None
 
 

@@ -29,7 +29,10 @@ def extract(model: onnx.ModelProto) -> tuple[ir.Model, ir.Model]:
         FormatError: there is no training information, or it names what is not there.
     """
     step, init = flat_protos(model)
-    return ir.from_proto(step), ir.from_proto(init)
+    try:
+        return ir.from_proto(step), ir.from_proto(init)
+    except ir.serde.SerdeError as error:
+        raise FormatError(f"the training information is damaged: {error}; {error.__cause__}".replace("\n", " ")) from error
 
 
 def state_of(model: onnx.ModelProto) -> dict[str, np.ndarray]:

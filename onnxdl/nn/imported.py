@@ -205,6 +205,8 @@ def _note_versions(graph: ir.Graph, opset: int) -> None:
 def _tensor_type(value: ir.Value) -> ir.DataType:
     if value.dtype is None or not isinstance(value.type, ir.TensorType):
         raise GraphError(f"the input {value.name!r} is no tensor, and a layer takes tensors only")
+    if value.dtype == ir.DataType.UNDEFINED:
+        raise GraphError(f"the input {value.name!r} has no element type; the file is damaged")
     return value.dtype
 
 

@@ -53,7 +53,7 @@ def _of_layers(saved: Saved) -> Model | None:
         for name, parameter in parameters.items():
             parameter.value = held[name]
         return model if saved.holds(inference_of(model)) else None
-    except (OnnxdlError, TypeError, ValueError, LookupError):
+    except (OnnxdlError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError):
         return None
 
 

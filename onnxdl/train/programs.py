@@ -35,7 +35,7 @@ class TrainStep:
         if self._stored is not None and weights:
             raise TrainingError("the file's own training program takes no weights of samples: compile the model again")
         ready = self._for(Target(model.device, exact=model.exact))
-        threads = threads_for(ready) if model.device == "cpu" else 0
+        threads = _threads(model, ready)
         if threads and written_in_place(ready):  # sparse updates have a quicker form on one thread
             ready = self._for(Target(model.device, threads, model.exact))
         inputs = {v.name for v in ready.graph.inputs}
@@ -76,7 +76,7 @@ class Evaluation:
         shared = model.cells()
         self._own = {n: Cell(a, model.device) for n, a in steps.extra_state(recipe).items() if n.startswith("metrics.") and n in inputs}
         cells = {n: self._own.get(n) or shared[n] for n in inputs if n in self._own or n in shared}
-        self.session = StepSession(_serialized(program), cells, device=model.device)
+        self.session = StepSession(_serialized(program), cells, device=model.device, threads=_threads(model, program))
 
     def reset(self) -> None:
         """Forgets the batches seen."""
@@ -92,7 +92,7 @@ class Prediction:
         program = steps.inference(model, model.input_specs, model.output_names, weights_inside=False, target=target)
         inputs = {v.name for v in program.graph.inputs}
         cells = {n: c for n, c in model.parameter_cells().items() if n in inputs}
-        self.session = StepSession(_serialized(program), cells, device=model.device)
+        self.session = StepSession(_serialized(program), cells, device=model.device, threads=_threads(model, program))
 
 
 T = TypeVar("T")
@@ -104,6 +104,11 @@ def cached(model: Model, kind: Callable[..., T], *arguments: Hashable) -> T:
     if key not in programs:
         programs[key] = kind(model, *arguments)
     return programs[key]  # type: ignore[no-any-return]
+
+
+def _threads(model: Model, program: ir.Model) -> int:
+    """The threads of a program's session, 0 for one a core."""
+    return threads_for(program) if model.device == "cpu" else 0
 
 
 def _without_unchanged(model: ir.Model) -> ir.Model:

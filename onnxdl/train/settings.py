@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxdl import optim
 from onnxdl.config import Configurable, as_text, deserialize
-from onnxdl.errors import GraphError
+from onnxdl.errors import FormatError, GraphError
 from onnxdl.nn import constraints, losses, metrics, regularizers
 
 if TYPE_CHECKING:
@@ -56,9 +56,14 @@ def compile_as_saved(model: Model, metadata: Mapping[str, str]) -> None:
     """Compiles a loaded model as the saved one was, where its file says how."""
     if KEY not in metadata:
         return
-    settings = json.loads(metadata[KEY])
+    try:
+        settings = json.loads(metadata[KEY])
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"the metadata entry {KEY!r} is no JSON ({error}); remove it to load the model alone") from error
+    if not isinstance(settings, dict):
+        raise FormatError(f"the metadata entry {KEY!r} is no JSON object; remove it to load the model alone")
     if "missing" in settings:
-        model.uncompiled = settings["missing"]
+        model.uncompiled = str(settings["missing"])
         return
     parameters = dict(model.named_parameters())
     try:
@@ -74,12 +79,14 @@ def compile_as_saved(model: Model, metadata: Mapping[str, str]) -> None:
             for name, config in settings[kind].items():
                 if name in parameters:
                     setattr(parameters[name], kind, deserialize(config, base))
+        assert model.compiled is not None  # just done
+        trained = [parameters[name] for name in settings["trained"] if name in parameters]
+        model.compiled = model.compiled._replace(trained=trained, mixed_precision=bool(settings["mixed_precision"]))
     except GraphError as error:
         model.compiled, model.uncompiled = None, str(error)
         return
-    assert model.compiled is not None  # just done
-    trained = [parameters[name] for name in settings["trained"] if name in parameters]
-    model.compiled = model.compiled._replace(trained=trained, mixed_precision=settings["mixed_precision"])
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise FormatError(f"the metadata entry {KEY!r} makes no sense ({type(error).__name__}: {error})") from error
 
 
 def _made(value: Any, base: type[Configurable]) -> Any:

@@ -104,15 +104,16 @@ def main() -> None:
         return
     rounds, seconds = (5, 0.35) if options.quick else (9, 1.0)
     found: dict[str, Any] = {"threads": options.threads, "machine": f"{platform.machine()}, {os.cpu_count()} cores", "rows": {}}
+    file = options.json or (RESULTS if not options.rows and not options.quick else None)
     for key in options.rows or ROWS:
         names = options.contestants.split(",") if options.contestants else contestants_of(key, ROWS[key], options.quick)
         found["rows"][key] = measure(key, names, options.threads, rounds, seconds)
         print(table({**found, "rows": {key: found["rows"][key]}}, header=len(found["rows"]) == 1), flush=True)
+        if file is not None:
+            file.write_text(json.dumps(found, indent=1))
     totals = [statistics.median(t["wall"] for t in r["ours"]["train"]) for r in found["rows"].values() if "train" in r["ours"]]
     print(f"sum of our steps: {1e3 * sum(totals):.1f} ms")
-    file = options.json or (RESULTS if not options.rows and not options.quick else None)
     if file is not None:
-        file.write_text(json.dumps(found, indent=1))
         picture(found, file.with_suffix(".svg"))
 
 

@@ -187,6 +187,22 @@ def test_weights_of_another_model_are_named(tmp_path: Path) -> None:
 # ---- what there is not ----------------------------------------------------------------------------------------------------
 
 
+def test_constraints_count_axes_in_our_layout(tmp_path: Path) -> None:
+    def norm(axis: Any) -> dict[str, Any]:
+        return {"module": "keras.constraints", "class_name": "MaxNorm", "config": {"max_value": 1.0, "axis": axis}}
+
+    def conv(file: h5py.File) -> None:
+        group = file.create_group("layers/conv1d/vars")
+        group["0"], group["1"] = np.ones((3, 4, 2), np.float32), np.zeros(2, np.float32)
+
+    made = stack(layer("Conv1D", "c", filters=2, kernel_size=3, kernel_constraint=norm([0, 1])), shape=(None, 5, 4))
+    model = ox.load(archive(tmp_path / "norm.keras", made, conv))
+    assert model.get_layer("c").kernel.constraint.axis == [2, 1]
+    made = stack(layer("DepthwiseConv1D", "c", kernel_size=3, depthwise_constraint=norm([1])), shape=(None, 5, 4))
+    with pytest.raises(ox.ConversionError, match=r"has depthwise_constraint over the axes \[1\]"):
+        ox.load(archive(tmp_path / "norm.keras", made, conv))
+
+
 def test_unknown_layers_are_listed_all_at_once(tmp_path: Path) -> None:
     config = stack(layer("Whirl", "a"), layer("Dense", "d", units=2), layer("Twist", "b"))
     with pytest.raises(

@@ -15,6 +15,7 @@ from onnxdl.converters.keras.functions import FUNCTIONS
 from onnxdl.converters.keras.layers import ENTRIES
 from onnxdl.converters.keras.operations import Operation
 from onnxdl.nn.layer import Layer
+from tests.benchmarks.keras_applications import checked
 from tests.converters.fixtures.make_keras3 import ALONE
 from tests.keras_backend import keras
 
@@ -131,6 +132,25 @@ def test_graphs_nest_share_branch_and_count(suffix: str, tmp_path: Path) -> None
     assert sorted(ours.output_names) == ["x", "y", "z"]
     assert {layer.name for layer in model.layers} <= {layer.name for layer in ours.layers}
     assert [s.name for s in ours.input_specs] == ["a", "b"]
+
+
+def test_a_layer_shared_by_nested_models_stays_one(tmp_path: Path) -> None:
+    K = keras()
+    L = K.layers
+    shared = L.Dense(3, name="shared")
+    a, b, x = L.Input((3,)), L.Input((3,)), L.Input((3,))
+    one, two = K.Model(a, shared(a)), K.Model(b, L.Activation("tanh")(shared(b)))
+    K.Model(x, L.Concatenate()([one(x), two(one(x))])).save(tmp_path / "shared.keras")
+    model = ox.load(tmp_path / "shared.keras")
+    assert len(model.weights) == 2
+    np.testing.assert_array_equal(model.weights[0].value, np.asarray(shared.kernel))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["MobileNet", "MobileNetV3Small", "ConvNeXtTiny"])
+def test_architectures_of_keras_applications(name: str, tmp_path: Path) -> None:
+    told = list(checked(keras(), name, tmp_path, 5))
+    assert told[-1] == "ok", told
 
 
 class Scaled(nn.Layer):

@@ -99,7 +99,7 @@ def test_an_array_of_pickled_objects_is_refused(tmp_path: Path, suffix: str) -> 
     array = np.array([Harm(marker)], object)
     path = tmp_path / f"evil{suffix}"
     np.save(path, array) if suffix == ".npy" else np.savez(path, x=array)
-    assert "allow_pickle" in refusal(path, read_data)
+    assert "bject" in refusal(path, read_data)
     assert not marker.exists()
 
 
@@ -166,7 +166,8 @@ def test_an_operator_of_another_domain_loads_no_library(tmp_path: Path) -> None:
     model.graph.node[0].domain, model.graph.node[0].op_type = "evil", "Run"
     model.opset_import.append(helper.make_opsetid("evil", 1))
     path.write_bytes(model.SerializeToString())
-    assert "evil" in refusal(path, lambda p: ox.load(p).predict(np.zeros(2, np.float32), verbose=0))
+    with pytest.raises(ox.OnnxdlError, match="evil:Run.* is not a registered function/op"):
+        ox.load(path).predict(np.zeros(2, np.float32), verbose=0)
 
 
 @pytest.mark.parametrize("described", ['{"class_name": "Popen", "config": {"args": "true"}}', '{"class_name": "Harm", "config": {}}', "[" * 50000])
