@@ -54,6 +54,7 @@ def main(folder: Path) -> dict[str, float]:
         panel.plot(X, dy, "--", color="C1")
         panel.set_title(name, fontsize=9)
         panel.set_ylim(max(y.min(), -3) - 0.3, min(max(y.max(), dy.max()), 4) + 0.3)
+        panel.set_xticks(range(-4, 5, 2))
         panel.tick_params(labelsize=7)
     for panel in figure.axes[len(NAMES) :]:
         panel.remove()

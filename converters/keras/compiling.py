@@ -11,6 +11,7 @@ from onnxdl import optim
 from onnxdl.config import Configurable
 from onnxdl.converters.keras.optimizer import OPTIMIZERS
 from onnxdl.errors import ConversionError
+from onnxdl.names import snake_case
 from onnxdl.nn import losses, metrics
 from onnxdl.optim import Optimizer, schedules
 from onnxdl.train.model import Model
@@ -107,14 +108,14 @@ def _objects_from(value: Any, module: Any, custom: Custom) -> Any:
     if value is None:
         return None
     if isinstance(value, str):
-        return custom.get(value, value)
+        return _named(value, module, custom)
     if isinstance(value, list | tuple):
         return [_objects_from(v, module, custom) for v in value]
     if "class_name" not in value:
         return {k: _objects_from(v, module, custom) for k, v in value.items()}
     name, options = value["class_name"], value["config"]
     if name in ("function", "__keras_tensor__") or isinstance(options, str):
-        return custom.get(str(options), options)
+        return _named(str(options), module, custom)
     own = _custom(value, custom)
     if own is not None:
         return own.from_config(options) if hasattr(own, "from_config") else own
@@ -130,6 +131,14 @@ def _objects_from(value: Any, module: Any, custom: Custom) -> Any:
         return kind(**given)
     except TypeError as error:
         raise ConversionError(f"{name} cannot be made of {given}: {error}") from error
+
+
+def _named(name: str, module: Any, custom: Custom) -> Any:
+    own = custom.get(name) or custom.get(name.rpartition(">")[2])
+    if own is None and name not in module.NAMES and snake_case(name) not in module.NAMES:
+        kind = module.__name__.split(".")[-1]
+        raise ConversionError(f"there is nothing called {name!r} among the {kind} here; give yours as custom_objects={{{name!r}: ...}}")
+    return own or name
 
 
 def _custom(config: Mapping[str, Any], custom: Custom) -> Any:

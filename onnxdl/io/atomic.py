@@ -37,6 +37,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, where they are not there yet.
+
+    Raises:
+        FormatError: a file is in the way, the disk is full or writing is not permitted.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FormatError(f"cannot make the folder {folder}: {_reason(error)}") from None
+
+
 def _flush(path: Path, mode: int) -> None:
     descriptor = os.open(path, mode)
     try:

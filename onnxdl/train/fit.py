@@ -18,7 +18,7 @@ from onnxdl.train.feed import Feed
 from onnxdl.train.progress import Pass, Reporter
 from onnxdl.train.recording import BackupAndRestore
 from onnxdl.train.resume import CHECKPOINT, Place, load_run, save_run
-from onnxdl.train.running import Mean, logs_of, metrics_of, samples_of
+from onnxdl.train.running import Mean, bad_numbers, logs_of, metrics_of, samples_of
 from onnxdl.train.testing import validate
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def fit(
             with reporter.epoch(epoch, steps, place.batch) as report:
                 logs = _train_epoch(model, data, place, everyone, report, _Saving(file, checkpoint_every, interrupted))
                 if not model.stop_training:
-                    _refuse_nan(logs, epoch, file)
+                    _refuse_nan(model, logs, epoch, file)
                 if validation is not None and _is_due(epoch + 1, validation_freq):
                     logs.update((f"val_{name}", value) for name, value in validate(model, validation, everyone).items())
                 report.finish(logs)
@@ -121,10 +121,13 @@ def _is_due(epoch: int, frequency: int | Collection[int]) -> bool:
     return epoch % frequency == 0 if isinstance(frequency, int) else epoch in frequency
 
 
-def _refuse_nan(logs: dict[str, float], epoch: int, file: Path | None) -> None:
+def _refuse_nan(model: Model, logs: dict[str, float], epoch: int, file: Path | None) -> None:
     if not math.isfinite(logs["loss"]):
         kept = f"; the last good checkpoint is {file}" if file is not None and file.exists() else ""
-        raise TrainingError(f"the loss became {logs['loss']} in epoch {epoch + 1}; try a smaller learning rate or clip the gradients{kept}")
+        raise TrainingError(
+            f"the loss became {logs['loss']} in epoch {epoch + 1} {bad_numbers(model)}; "
+            f"try a smaller learning rate or clip the gradients{kept}"
+        )
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import numpy as np
 from onnxdl.errors import TrainingError
 from onnxdl.runtime import Cell
 from onnxdl.train.callbacks import Callback, Logs
+from onnxdl.train.running import bad_numbers
 
 if TYPE_CHECKING:
     from onnxdl.train.model import Model
@@ -139,7 +140,9 @@ class TerminateOnNaN(Callback):
         if loss is None or math.isfinite(loss):
             return
         if self.raise_error:
-            raise TrainingError(f"the loss became {loss} at batch {batch}")
+            raise TrainingError(
+                f"the loss became {loss} at batch {batch} {bad_numbers(self.model)}; try a smaller learning rate or clip the gradients"
+            )
         print(f"Batch {batch}: Invalid loss, terminating training")
         self.model.stop_training = True
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxdl.errors import FormatError, TrainingError
+from onnxdl.io.atomic import make_folder
 from onnxdl.io.checkpoint import load_checkpoint, save_checkpoint
 from onnxdl.train.callbacks import CallbackList
 
@@ -37,7 +38,7 @@ def save_run(file: Path | None, model: Model, place: Place, callbacks: CallbackL
     """Writes the checkpoint, whole or not at all; without a file, does nothing."""
     if file is None:
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     state, kept = dict(model.state), {}
     for name, callback in callbacks.names().items():
         entries = callback.state()
@@ -56,12 +57,16 @@ def load_run(model: Model, file: Path | None, callbacks: CallbackList) -> Place 
     state, metadata = load_checkpoint(file)
     if _KEY not in metadata:
         raise FormatError(f"{file} holds weights but no run to resume; load it with ox.load_checkpoint and model.load_state")
-    run = json.loads(metadata[_KEY])
+    try:
+        run = json.loads(metadata[_KEY])
+        place, kept = Place(**run["place"]), {str(name): dict(entries) for name, entries in run["callbacks"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise FormatError(f"{file} does not say where its run stood ({type(error).__name__}: {error}); it is damaged") from error
     model.load_state({name: a for name, a in state.items() if not name.startswith(_CALLBACK)})
     for name, callback in callbacks.names().items():
-        entries: dict[str, Any] = dict(run["callbacks"].get(name, {}))
+        entries: dict[str, Any] = kept.get(name, {})
         prefix = f"{_CALLBACK}{name}/"
         entries.update((key.removeprefix(prefix), a) for key, a in state.items() if key.startswith(prefix))
         if entries:
             callback.load_state(entries)
-    return Place(**run["place"])
+    return place

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onnxdl.graph.dtypes import is_float, to_ir
 from onnxdl.runtime.cells import Results
+
+if TYPE_CHECKING:
+    from onnxdl.train.model import Model
 
 _SETTLE_EVERY = 64
 
@@ -37,6 +42,16 @@ class Mean:
         """The mean."""
         total, samples = self.settle()
         return total / max(samples, 1)
+
+
+def bad_numbers(model: Model) -> str:
+    """Where numbers went bad: the step, and the first weight, or else the first of the optimizer's entries, that is not finite."""
+    state = model.state
+    entries = [*(name for name, _ in model.named_parameters()), *(name for name in state if name.startswith("optimizer."))]
+    bad = (n for n in entries if n in state and is_float(to_ir(state[n].dtype)) and not np.isfinite(state[n].astype(np.float32)).all())
+    first = next(bad, None)
+    found = f"the first weight that is not finite is {first}" if first else "its weights are all finite"
+    return f"(step {int(state['step'])}): {found}"
 
 
 def samples_of(batch: Mapping[str, np.ndarray]) -> int:
