@@ -16,6 +16,7 @@ from onnxdl.converters.caffe2.operators import TABLE
 from onnxdl.converters.caffe2.proto import net_def
 from onnxdl.converters.net import Net, Node, model_of
 from onnxdl.errors import ConversionError, FormatError
+from onnxdl.graph.files import check_text
 from onnxdl.train.model import Model
 
 SUFFIXES = (".pb", ".pbtxt", ".prototxt")
@@ -70,6 +71,7 @@ def read_net(path: Path) -> Any:
             net.ParseFromString(data)
         else:
             text_format.Parse(data.decode("utf-8"), net, allow_unknown_field=True)
+        check_text(net)
     except (DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
         raise FormatError(f"{path} is no Caffe2 net: {' '.join(str(error).split())}") from None
     if not net.op:
@@ -176,11 +178,11 @@ def _input_shapes(
         elif name in stored:
             shapes[name] = ["batch", *(int(d) for d in stored[name][1][1:])]
         else:
-            node = next(n for n in nodes if name in n.inputs)
+            node = next((n for n in nodes if name in n.inputs), nodes[0])
             kernel = arrays.get(node.inputs[1]) if len(node.inputs) > 1 else None
-            if node.kind == "Conv" and kernel is not None:
+            if node.kind == "Conv" and kernel is not None and kernel.ndim > 1:
                 shapes[name] = ["batch", kernel.shape[1] * int(node.attributes.get("group", 1)), *([None] * (kernel.ndim - 2))]
-            elif node.kind == "FC" and kernel is not None:
+            elif node.kind == "FC" and kernel is not None and kernel.ndim > 1:
                 shapes[name] = ["batch", kernel.shape[1]]
             else:
                 raise ConversionError(

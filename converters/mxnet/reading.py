@@ -131,15 +131,16 @@ def _input_shape(
         if name not in node.inputs:
             continue
         weight = arrays.get(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[0] == name else None
-        if weight is not None and node.kind.startswith("Convolution"):
+        if weight is not None and weight.ndim > 1 and node.kind.startswith("Convolution"):
             return ["batch", weight.shape[1] * int(node.attributes.get("num_group", 1)), *([None] * (weight.ndim - 2))]
-        if weight is not None and node.kind == "FullyConnected":
+        if weight is not None and weight.ndim > 1 and node.kind == "FullyConnected":
             return ["batch", weight.shape[1]]
         if weight is not None and node.kind == "Embedding":
             return ["batch", "time"]
-        if weight is not None and node.kind.startswith("BatchNorm"):
+        if weight is not None and weight.ndim == 1 and node.kind.startswith("BatchNorm"):
             following = next((n for n in nodes if node.outputs[0] in n.inputs and n.kind == "Convolution"), None)
-            if following is not None:
-                return ["batch", weight.shape[0], *([None] * (arrays[following.inputs[1]].ndim - 2))]
+            kernel = arrays.get(following.inputs[1]) if following is not None and len(following.inputs) > 1 else None
+            if kernel is not None:
+                return ["batch", weight.shape[0], *([None] * (kernel.ndim - 2))]
     example = f"input_shapes={{{name!r}: (3, 224, 224)}}"
     raise ConversionError(f"{path} does not say the shape of its input {name!r}: give {example}, without the batch")

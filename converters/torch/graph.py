@@ -315,6 +315,10 @@ class Run:
         if node.op == _CONDITION:
             self._bind(node, self._condition(given))
             return
+        if node.op == _AUTOCAST and given[2] is True:
+            raise ConversionError(
+                f"{self.origin} computes under autocast{_place(node)}; export it without, and compile with mixed_precision=True"
+            )
         inner = given[at]
         self._bind(node, self._inlined(inner, given[at + 1 :], gradient=node.op != _NO_GRADIENT or bool(given[0])))
 

@@ -26,7 +26,7 @@ def programs(module: Any, example_inputs: Any, dynamic_shapes: Any, origin: str)
     """
     modes = {m: m.training for m in module.modules()}
     args, kwargs = arguments(example_inputs)
-    config = getattr(module, "config", None)
+    config: Any = getattr(module, "config", None)
     caches = getattr(config, "use_cache", None) is True
     if caches:
         config.use_cache = False  # a language model's cache of keys is no tensor, and only serves generation
@@ -39,6 +39,8 @@ def programs(module: Any, example_inputs: Any, dynamic_shapes: Any, origin: str)
         for m, mode in modes.items():
             m.training = mode
     alike = list(training.inputs.values()) == list(inference.inputs.values()) and len(training.outputs) == len(inference.outputs)
+    known = getattr(module.state_dict(), "_metadata", {})
+    training.versions = {path: held["version"] for path, held in known.items() if "version" in held}
     _say_what_is_fixed(training, dynamic_shapes, origin)
     return training, inference if alike else None
 

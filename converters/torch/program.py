@@ -64,7 +64,8 @@ class Program:
 
     ``parameters``, ``buffers`` and ``constants`` give the state's name of each graph input that stands for one;
     ``mutations`` the value that a buffer has afterwards, by the state's name. ``sizes`` holds each user input's element
-    type and dimensions. ``arrays`` has the values, ``aliases`` the names that share one with another.
+    type and dimensions. ``arrays`` has the values, ``aliases`` the names that share one with another, ``unsaved`` those that
+    ``state_dict`` leaves out, ``versions`` what it says of each module's version.
     """
 
     body: Body
@@ -80,6 +81,7 @@ class Program:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     unsaved: set[str] = field(default_factory=set)
+    versions: dict[str, int] = field(default_factory=dict)
 
 
 def parse(data: bytes, origin: str) -> Program:

@@ -61,7 +61,7 @@ def write(model: Model, path: Path) -> None:
         if path.suffix.lower() == ".safetensors":
             _write_safetensors(file, state)
         else:
-            _write_pickle(file, state, _repeats(model))
+            _write_pickle(file, state, _repeats(model), graph.program.versions if (graph := graph_of(model)) is not None else {})
 
 
 def write_safetensors(model: Model, path: Path) -> None:
@@ -127,13 +127,13 @@ def _write_safetensors(file: BinaryIO, state: Mapping[str, np.ndarray]) -> None:
 # ---- torch's zip ---------------------------------------------------------------------------------------------------------
 
 
-def _write_pickle(file: BinaryIO, state: Mapping[str, np.ndarray], repeats: Mapping[str, str]) -> None:
+def _write_pickle(file: BinaryIO, state: Mapping[str, np.ndarray], repeats: Mapping[str, str], versions: Mapping[str, int]) -> None:
     """Arrays as ``torch.save`` writes an OrderedDict of tensors; tied ones share a storage."""
     keys: dict[str, str] = {}
     for name in state:
         keys[name] = keys[repeats[name]] if name in repeats else str(len(set(keys.values())))
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("archive/data.pkl", _pickled(state, keys))
+        archive.writestr("archive/data.pkl", _pickled(state, keys, versions))
         archive.writestr("archive/byteorder", b"little")
         written: set[str] = set()
         for name, array in state.items():
@@ -143,12 +143,17 @@ def _write_pickle(file: BinaryIO, state: Mapping[str, np.ndarray], repeats: Mapp
         archive.writestr("archive/version", b"3\n")
 
 
-def _pickled(state: Mapping[str, np.ndarray], keys: Mapping[str, str]) -> bytes:
+def _pickled(state: Mapping[str, np.ndarray], keys: Mapping[str, str], versions: Mapping[str, int]) -> bytes:
     """The pickle of the dict, opcode by opcode: pickle itself would import torch for the names that it writes."""
     parts = [b"\x80\x02", b"ccollections\nOrderedDict\n)R("]
     for name, array in state.items():
         parts += [_text(name), _tensor(array, keys[name])]
-    parts.append(b"u.")
+    parts.append(b"u")
+    if versions:  # some modules refuse a state that does not say of which version it is
+        parts += [b"}", _text("_metadata"), b"ccollections\nOrderedDict\n)R("]
+        parts += [_text(path) + b"}" + _text("version") + _integer(version) + b"s" for path, version in versions.items()]
+        parts.append(b"usb")
+    parts.append(b".")
     return b"".join(parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import struct
@@ -25,6 +26,8 @@ _DAMAGE = (
     struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error, MemoryError,
 )  # fmt: skip
 """What NumPy and zipfile raise on damaged files."""
+_LARGEST_HEAD = 1 << 16
+"""Bytes of an array's head, more than NumPy itself believes."""
 
 
 def read_data(path: Path_) -> tuple[Any, np.ndarray | None]:
@@ -90,9 +93,10 @@ def _check_size(members: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
 
 def _check_claim(stream: IO[bytes], held: int) -> None:
     """Raises ValueError where an array's head promises more bytes than there are, for NumPy would allocate them."""
-    version = np.lib.format.read_magic(stream)
+    head = io.BytesIO(stream.read(_LARGEST_HEAD))
+    version = np.lib.format.read_magic(head)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream)
+    shape, _, dtype = read(head)
     claimed = math.prod(shape) * dtype.itemsize
     if claimed > held:
         raise ValueError(f"an array of shape {shape} needs {claimed} bytes, and the file holds {held}")

@@ -49,14 +49,14 @@ def read_proto(path: str | os.PathLike[str]) -> onnx.ModelProto:
     if not proto.HasField("graph") or not proto.ir_version:
         raise FormatError(f"{file} is not an ONNX file: it holds no graph; is it another kind of file?")
     try:
-        _check_text(proto)
+        check_text(proto)
         _complete(proto, file)
     except UnicodeDecodeError:
         raise FormatError(f"{file} holds text that is no UTF-8; it is damaged, or no ONNX file") from None
     return proto
 
 
-def _check_text(message: Message) -> None:
+def check_text(message: Message) -> None:
     """Raises UnicodeDecodeError where protobuf, which gives bytes for text that is no UTF-8, would let it pass."""
     for field, value in message.ListFields():
         if field.type == field.TYPE_STRING:
@@ -65,7 +65,7 @@ def _check_text(message: Message) -> None:
                     text.decode("utf-8")
         elif field.type == field.TYPE_MESSAGE:
             for part in value if hasattr(value, "extend") else [value]:
-                _check_text(part)
+                check_text(part)
 
 
 def _complete(proto: onnx.ModelProto, file: Path) -> None:

@@ -170,7 +170,9 @@ def test_an_operator_of_another_domain_loads_no_library(tmp_path: Path) -> None:
         ox.load(path).predict(np.zeros(2, np.float32), verbose=0)
 
 
-@pytest.mark.parametrize("described", ['{"class_name": "Popen", "config": {"args": "true"}}', '{"class_name": "Harm", "config": {}}', "[" * 50000])
+@pytest.mark.parametrize(
+    "described", ['{"class_name": "Popen", "config": {"args": "true"}}', '{"class_name": "Harm", "config": {}}', "[" * 50000]
+)
 def test_metadata_cannot_name_a_class_of_elsewhere(tmp_path: Path, described: str) -> None:
     path = tmp_path / "named.onnx"
     onnx_file(path, **{"onnxdl.model": described})

@@ -156,13 +156,13 @@ def test_numbers_gone_bad_are_told_with_the_step_and_the_first_weight(tmp_path: 
     model = ox.Sequential([ox.Input((4,)), nn.Dense(3, name="first"), nn.Dense(1, name="second")])
     model.compile(optim.SGD(1e25), "mse")
     y = Y.astype(np.float32)
-    with pytest.raises(ox.TrainingError, match=r"the loss became (nan|inf) .*step \d.*(first|second)\.(weight|bias)"):
+    with pytest.raises(ox.TrainingError, match=r"the loss became (nan|inf) .*step \d.*(first|second)\.(kernel|bias)"):
         model.fit(X, y, 10, 3, verbose=0, checkpoint=tmp_path)
     assert not (tmp_path / CHECKPOINT).exists()
     model.compile(optim.SGD(1e25), "mse")
     for weight in model.weights:
         weight.value = np.ones(weight.shape)
-    with pytest.raises(ox.TrainingError, match=r"at batch \d+ \(step \d+\).*(first|second)\.(weight|bias)"):
+    with pytest.raises(ox.TrainingError, match=r"at batch \d+ \(step \d+\).*(first|second)\.(kernel|bias)"):
         model.fit(X, y, 10, 3, verbose=0, callbacks=[callbacks.TerminateOnNaN(raise_error=True)])
 
 
