@@ -89,7 +89,8 @@ class Reader:
                 yield f"{own_name!r} ({config.get('registered_name') or name})"
                 return
         layers = inner if isinstance(inner, list) else inner.get("layers") or []
-        cells = [] if isinstance(inner, list) else [*(inner.get("cells") or []), *(inner.get(n) for n in _NESTED)]
+        cells = [] if isinstance(inner, list) else [inner.get(n) for n in _NESTED]
+        cells += inner["cells"] if isinstance(inner, dict) and isinstance(inner.get("cells"), list) else []
         for each in [*layers, *cells] if isinstance(layers, list) else []:
             yield from self.unknown(each)
 
@@ -100,10 +101,15 @@ class Reader:
         if not isinstance(config, dict) or not isinstance(config.get("class_name"), str) or "config" not in config:
             raise self.archive.damaged("a layer has no class_name and config")
         inner = config["config"]
-        keys = [("id", config.get("shared_object_id"), config["class_name"])]
-        if "module" in config and isinstance(inner, dict):  # Keras 3 forgets the number where it writes a shared layer first
+        number = config.get("shared_object_id")
+        if not isinstance(number, int | None):
+            raise self.archive.damaged(f"a {config['class_name']} has the shared_object_id {number!r}")
+        keys: list[tuple[str, Any, str]] = [("id", number, config["class_name"])]
+        if (
+            "module" in config and isinstance(inner, dict) and isinstance(inner.get("name"), str)
+        ):  # Keras 3 forgets the number where it writes a shared layer first
             keys.append(("name", inner.get("name"), config["class_name"]))
-        if config.get("shared_object_id") is not None:
+        if number is not None:
             known = next((self._shared[k] for k in keys if k in self._shared), None)
             if known is not None:
                 return known

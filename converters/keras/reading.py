@@ -17,7 +17,7 @@ from onnxdl.converters.keras.layers import shape_in_keras
 from onnxdl.converters.keras.optimizer import from_variables, trained_weights
 from onnxdl.converters.keras.origin import Origin, set_origin
 from onnxdl.converters.keras.weights import load_weights
-from onnxdl.errors import ConversionError
+from onnxdl.errors import ConversionError, OnnxdlError
 from onnxdl.nn.layer import Layer
 from onnxdl.train.composition import placeholder
 from onnxdl.train.matching import spec_of
@@ -53,13 +53,7 @@ def _whole(archive: Archive, custom_objects: Mapping[str, Any] | None, compile: 
     if config is None:
         raise archive.unsupported("it holds weights alone; give the architecture: ox.load(path, model), or load_weights")
     reader = Reader(archive, custom_objects, model_of)
-    unknown = list(dict.fromkeys(reader.unknown(config)))
-    if unknown:
-        raise archive.unsupported(
-            f"{len(unknown)} of its layers are not known here: {', '.join(unknown)}; give their classes, subclasses of nn.Layer: "
-            "custom_objects={name: class}"
-        )
-    made = reader.layer(config)
+    made = _layer_of(archive, reader, config)
     if not isinstance(made, Model):
         raise archive.unsupported(f"its {config.get('class_name')} is a layer, not a model")
     if not made.input_specs:
@@ -158,10 +152,20 @@ def model_from_config(source: Path, config: dict[str, Any], custom_objects: Mapp
     """A model without weights from a configuration that another file holds: a SavedModel's, or a tfjs model's."""
     archive = Archive(source)
     archive.config, archive.version = config, version
-    reader = Reader(archive, custom_objects, model_of)
-    unknown = list(dict.fromkeys(reader.unknown(config)))
-    if unknown:
-        raise archive.unsupported(
-            f"{len(unknown)} of its layers are not known here: {', '.join(unknown)}; give custom_objects={{name: class}}"
-        )
-    return reader.layer(config)
+    return _layer_of(archive, Reader(archive, custom_objects, model_of), config)
+
+
+def _layer_of(archive: Archive, reader: Reader, config: dict[str, Any]) -> Layer:
+    """What a configuration describes; all its unknown layers are named at once."""
+    try:
+        unknown = list(dict.fromkeys(reader.unknown(config)))
+        if unknown:
+            raise archive.unsupported(
+                f"{len(unknown)} of its layers are not known here: {', '.join(unknown)}; give their classes, subclasses of nn.Layer: "
+                "custom_objects={name: class}"
+            )
+        return reader.layer(config)
+    except OnnxdlError:
+        raise
+    except WRONG as e:
+        raise archive.damaged(f"its configuration cannot be understood ({type(e).__name__}: {e})") from e

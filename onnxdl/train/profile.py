@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from onnxdl.graph.dtypes import to_numpy
-from onnxdl.nn.losses import SparseCategoricalCrossentropy
 from onnxdl.runtime import NodeTime
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ def random_targets(model: Model, samples: int, length: int = 64) -> list[np.ndar
     shapes = [(samples, *(d if isinstance(d, int) else length for d in shape[1:])) for shape in model.output_shapes]
     losses = model.recipe.losses
     return [
-        rng.integers(0, shape[-1], shape[:-1]) if isinstance(loss, SparseCategoricalCrossentropy) else rng.random(shape).astype(np.float32)
+        rng.integers(0, shape[-1], shape[:-1]) if loss.labels else rng.random(shape).astype(np.float32)
         for shape, loss in zip(shapes, losses, strict=True)
     ]
 

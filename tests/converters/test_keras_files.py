@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import random
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -153,6 +154,43 @@ def test_mutated_files_end_in_a_model_or_in_our_errors(suffix: str, tmp_path: Pa
         refused += error is not None
         assert error is None or str(path) in error
     assert refused >= 10
+
+
+def test_mangled_configurations_end_in_a_model_or_in_our_errors(tmp_path: Path) -> None:
+    with zipfile.ZipFile(unpacked("keras2_2.21_graph.keras", tmp_path)) as members:
+        config, weights = json.loads(members.read("config.json")), members.read("model.weights.h5")
+    chance = random.Random(0)
+    values: list[Any] = [
+        None,
+        0,
+        -1,
+        1.5,
+        "",
+        [],
+        {},
+        [[]],
+        "x",
+        True,
+        {"class_name": "Dense"},
+        {"class_name": "Dense", "config": {}},
+        ["x", 0, 0],
+    ]
+    path = tmp_path / "mangled.keras"
+    refused = 0
+    for _ in range(30):
+        mangled = copy.deepcopy(config)
+        tree, key = chance.choice(places_in(mangled))
+        tree[key] = chance.choice(values)
+        with zipfile.ZipFile(path, "w") as members:
+            members.writestr("config.json", json.dumps(mangled))
+            members.writestr("model.weights.h5", weights)
+        refused += outcome(path) is not None
+    assert refused >= 10
+
+
+def places_in(tree: Any) -> list[tuple[Any, Any]]:
+    inner = list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree)) if isinstance(tree, list) else []
+    return [(tree, key) for key, _ in inner] + [place for _, value in inner for place in places_in(value)]
 
 
 def outcome(path: Path) -> str | None:

@@ -145,6 +145,29 @@ def test_dropout_drops_in_training_only() -> None:
     assert set(np.unique(dropped)) == {0.0, 2.0} and 0.4 < (dropped == 0).mean() < 0.6
 
 
+class StochasticDepth(nn.Module):
+    """Stochastic depth, as model collections write it."""
+
+    def forward(self, x: Any) -> Any:
+        if not self.training:
+            return x
+        return x * x.new_empty((x.shape[0], 1)).bernoulli_(0.5).div_(0.5)
+
+
+def test_stochastic_depth(tmp_path: Path) -> None:
+    x = np.ones((400, 2), np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.save(
+            torch.export.export(StochasticDepth(), (torch.ones(4, 2),), dynamic_shapes=({0: torch.export.Dim.AUTO},)), tmp_path / "m.pt2"
+        )
+    for model in (ox.load(StochasticDepth(), example_inputs=(torch.ones(4, 2),)), ox.load(tmp_path / "m.pt2")):
+        assert np.array_equal(model.predict(x, verbose=0), x)
+        dropped = ours(model, {"x": x}, [x])["output/0"]
+        assert set(np.unique(dropped)) == {0.0, 2.0} and np.array_equal(dropped[:, 0], dropped[:, 1])
+        assert 0.4 < (dropped == 0).mean() < 0.6
+
+
 def test_exported_file_is_read_without_torch(tmp_path: Path) -> None:
     module, inputs = _nets()[0]
     path = tmp_path / "m.pt2"

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from onnxdl.converters.torch.aten import UNREAD, full_name, table  # noqa: E402
+from onnxdl.converters.torch.aten import UNREAD, full_name, in_place_of, table  # noqa: E402
 from onnxdl.converters.torch.exported import program_of  # noqa: E402
 from onnxdl.converters.torch.reading import model_of  # noqa: E402
 from tests.converters.torch_cases import CASES, RANDOM, Case, DType, Fixed  # noqa: E402
@@ -123,7 +123,7 @@ def test_random_operators() -> None:
 
 def test_every_operator_has_a_case() -> None:
     tested = {full_name(name) for case in [*CASES, *RANDOM] for name in case.names.split()} | {full_name(n) for n in BY_HAND}
-    tested = {n.replace("normal_.", "normal.") for n in tested}
+    tested = {n if n in table() else in_place_of(n) for n in tested}
     symbolic = {n for n, o in table().items() if o.family == "symbolic"}
     assert set(table()) - symbolic - tested == set()
     assert len(table()) - len(symbolic) > 150
@@ -133,8 +133,11 @@ def test_functions_take_what_torch_says() -> None:
     """Every argument of torch's schema by its name, so that none is refused without need."""
     lacking = {}
     for name, entry in table().items():
-        if name.startswith("aten.") and name != "aten.normal.default":
-            schema = _operator(name.removeprefix("aten."))._schema
+        if name.startswith("aten."):
+            base, overload = name.removeprefix("aten.").split(".")
+            packet = getattr(torch.ops.aten, base, None)
+            form = name if hasattr(packet, overload) else f"aten.{base}_.{overload}"  # some write in place only
+            schema = _operator(form.removeprefix("aten."))._schema
             names = {{"self": "x", "from": "low"}.get(a.name, a.name) for a in schema.arguments}
             if missing := names - entry.accepted - UNREAD - {"sorter"}:
                 lacking[name] = missing

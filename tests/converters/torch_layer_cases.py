@@ -161,6 +161,7 @@ of_chance("feature_dropout feature_alpha_dropout", np.ones((50, 60, 2), np.float
 of_chance("native_dropout", np.ones((50, 60), np.float32), 0.3, True)
 of_chance("rrelu", -np.ones((50, 60), np.float32), 0.1, 0.5, True)
 of_chance("bernoulli", np.full((50, 60), 0.3, np.float32))
+of_chance("bernoulli_.float", np.ones((50, 60), np.float32), 0.3)
 of_chance("bernoulli.p", np.ones((50, 60), np.float32), 0.3)
 of_chance("bernoulli.Tensor", np.ones((50, 60), np.float32), np.full((50, 60), 0.3, np.float32))
 of_chance("rand randn", [50, 60])

@@ -166,7 +166,7 @@ def test_an_operator_of_another_domain_loads_no_library(tmp_path: Path) -> None:
     model.graph.node[0].domain, model.graph.node[0].op_type = "evil", "Run"
     model.opset_import.append(helper.make_opsetid("evil", 1))
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(ox.OnnxdlError, match="evil:Run.* is not a registered function/op"):
+    with pytest.raises(ox.OnnxdlError, match=r"evil:Run.* is not a registered function/op"):
         ox.load(path).predict(np.zeros(2, np.float32), verbose=0)
 
 
@@ -359,7 +359,8 @@ def test_a_caffe2_net_cannot_fill_the_memory(tmp_path: Path) -> None:
     fill.arg.add(name="shape").ints.extend([2**30])
     (tmp_path / "predict_net.pb").write_bytes(predict.SerializeToString())
     (tmp_path / "init_net.pb").write_bytes(init.SerializeToString())
-    assert "init_net.pb" in str(pytest.raises(ox.FormatError, ox.load, tmp_path / "predict_net.pb").value)
+    with pytest.raises(ox.FormatError, match=r"init_net\.pb: w claims the shape"), limited():
+        ox.load(tmp_path / "predict_net.pb")
 
 
 def test_constants_that_an_onnx_file_would_fill_the_memory_with_are_not_made_while_it_is_read(tmp_path: Path) -> None:

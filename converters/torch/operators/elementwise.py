@@ -135,7 +135,7 @@ def mul(x: Any, other: Any) -> Tensor:
     return op.And(a, b) if a.dtype == bool else a * b
 
 
-@aten("div.Tensor", "div.Scalar", "true_divide.Tensor")
+@aten("div.Tensor", "div.Scalar", "true_divide.Tensor", "true_divide.Scalar")
 def div(x: Any, other: Any) -> Tensor:
     a, b = promoted(x, other, floating=True)
     return a / b
@@ -151,7 +151,7 @@ def div_mode(x: Any, other: Any, rounding_mode: str | None = None) -> Tensor:
     return trunc(a / b) if is_float(a.value.dtype) else op.Div(a, b)
 
 
-@aten("floor_divide", "floor_divide.Scalar")
+@aten("floor_divide", "floor_divide.Scalar", "floor_divide.Tensor")
 def floor_divide(x: Any, other: Any) -> Tensor:
     return div_mode(x, other, "floor")
 
@@ -168,7 +168,7 @@ def fmod(x: Any, other: Any) -> Tensor:
     return op.Mod(a, b, fmod=1)
 
 
-@aten("pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar")
+@aten("pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar", "pow.Tensor")
 def pow_(x: Any, exponent: Any) -> Tensor:
     a, b = promoted(x, exponent)
     if isinstance(exponent, int | float):
@@ -205,7 +205,7 @@ def fmin(x: Tensor, other: Tensor) -> Tensor:
     return op.Where(op.IsNaN(a), b, op.Where(op.IsNaN(b), a, op.Min(a, b)))
 
 
-@aten("clamp", "clip", "clamp.Tensor")
+@aten("clamp", "clip", "clamp.Tensor", "clip.Tensor")
 def clamp(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
     bounds = [b for b in (min, max) if b is not None]
     dtype = common_dtype([x, *bounds])
@@ -213,8 +213,11 @@ def clamp(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
     if not any(isinstance(b, Tensor) for b in bounds):
         low, high = (None if b is None else np.asarray(b, dtype) for b in (min, max))
         return op.Clip(x, low, high) if max is not None else op.Clip(x, low)
-    x = op.Max(x, cast(min, dtype)) if min is not None else x
-    return op.Min(x, cast(max, dtype)) if max is not None else x
+    for bound, beyond in ((min, op.Less), (max, op.Greater)):
+        if bound is not None:  # by Where: at a bound that it equals, x gets the whole gradient
+            bound = cast(bound, dtype)
+            x = op.Where(beyond(x, bound), bound, x)
+    return x
 
 
 @aten("clamp_min", "clamp_min.Tensor")

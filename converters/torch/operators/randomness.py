@@ -62,12 +62,13 @@ def _alpha_dropped(x: Tensor, p: float, shape: Any) -> Tensor:
     return op.Where(random.bernoulli(shape, 1 - p), x, cast(low, x.dtype)) * a - a * low * p
 
 
-@aten("bernoulli", "bernoulli.p", "bernoulli.Tensor")
+@aten("bernoulli", "bernoulli.p", "bernoulli.Tensor", "bernoulli.float")
 def bernoulli(x: Tensor, p: Any = None, *, run: Any) -> Tensor:
-    if p is None or isinstance(p, Tensor):
+    if (p is None and run.node.op != "aten.bernoulli_.float") or isinstance(p, Tensor):
         probability: Tensor = x if p is None else p
         drawn = random.uniform(shape_of_noise(x, None)).astype(probability.dtype)
         return op.Cast(drawn < probability, to=x.dtype)
+    p = 0.5 if p is None and run.node.op == "aten.bernoulli_.float" else p
     if run.in_training_only:
         return x * 0 + float(p)  # the mean: a program of training alone says x * bernoulli(p) / p, which is x outside of it
     return random.bernoulli(shape_of_noise(x, None), p).astype(x.dtype)

@@ -85,7 +85,7 @@ def permute(x: Tensor, dims: Sequence[int]) -> Tensor:
     return op.Transpose(x, perm=[axis_of(d, x) for d in dims])
 
 
-@aten("transpose.int", "swapaxes", "swapdims")
+@aten("transpose.int", "transpose", "swapaxes", "swapdims")
 def transpose(x: Tensor, dim0: int | None = None, dim1: int | None = None, axis0: int = 0, axis1: int = 1) -> Tensor:
     a, b = axis_of(axis0 if dim0 is None else dim0, x), axis_of(axis1 if dim1 is None else dim1, x)
     order = list(range(x.ndim))
