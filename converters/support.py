@@ -51,9 +51,21 @@ FILES: tuple[File, ...] = (
         "torch", ".pth, .pt, .safetensors", "zip and before 1.6; with an architecture", "in, out", "torch 2.13.0: load_state_dict, strictly"
     ),
     File("torch", ".py", "an nn.Module as source, for models made here", "out", "torch 2.13.0: outputs, state_dict"),
-    File("tensorflow", "SavedModel", "TensorFlow 2: variables and Keras layers without it, graphs with it", "in", "tensorflow-cpu 2.21.0"),
+    File(
+        "tensorflow",
+        "SavedModel",
+        "Keras 2's layers without TensorFlow; other graphs by TensorFlow and tf2onnx",
+        "in",
+        "tensorflow-cpu 2.21.0, tf_keras 2.21.0, tf2onnx 1.17.0",
+    ),
     File("tensorflow", "model.json", "layers models of TensorFlow.js", "in", "the Keras model that it was made of"),
-    File("mxnet", "-symbol.json + .params", "MXNet 0.8 to 1.9, Module and Gluon", "in", "mxnet 1.9.1"),
+    File(
+        "mxnet",
+        "-symbol.json + .params",
+        "MXNet 0.8 to 1.9, Module and Gluon",
+        "in",
+        "mxnet 1.9.1; the layout of 0.8, made by hand of its files",
+    ),
     File("caffe2", "init_net + predict_net", "binary and text", "in", "onnx's light_*.onnx of the same nets on the same weights"),
     File("sklearn", "a fitted estimator", "linear models and MLPs", "in", "the estimator itself"),
 )

@@ -116,20 +116,10 @@ def _through_tf2onnx(folder: Path) -> Model:
     if "serving_default" not in signatures:
         raise ConversionError(f"{folder} has no signature serving_default, only {', '.join(signatures) or 'none'}")
     function = signatures["serving_default"]
-    concrete = tensorflow.function(lambda **inputs: function(**inputs))
-    named = {name: tensorflow.TensorSpec(spec.shape, spec.dtype, name) for name, spec in function.structured_input_signature[1].items()}
-    proto, _ = (
-        tf2onnx.convert.from_function(concrete, [*named.values()], opset=18) if len(named) == 1 else _several(tf2onnx, function, named)
-    )
+    specs = {name: tensorflow.TensorSpec(spec.shape, spec.dtype, name) for name, spec in function.structured_input_signature[1].items()}
+    positional = tensorflow.function(lambda *inputs: function(**dict(zip(specs, inputs, strict=True))))
+    proto, _ = tf2onnx.convert.from_function(positional, list(specs.values()), opset=18)
     return model_of(import_model(proto, str(folder)))
-
-
-def _several(tf2onnx: Any, function: Any, named: Mapping[str, Any]) -> Any:
-    import tensorflow
-
-    names = list(named)
-    positional = tensorflow.function(lambda *inputs: function(**dict(zip(names, inputs, strict=True))))
-    return tf2onnx.convert.from_function(positional, [named[n] for n in names], opset=18)
 
 
 # ---- tfjs -------------------------------------------------------------------------------------------------------------

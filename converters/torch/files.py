@@ -105,6 +105,6 @@ def _read_safetensors(data: bytes, who: str) -> dict[str, np.ndarray]:
             if not 0 <= begin <= end <= len(body) or min(shape, default=0) < 0 or end - begin != count * dtype.itemsize:
                 raise FormatError(f"{who}: the tensor {name!r} lies outside the file, which is damaged or cut short")
             arrays[name] = np.frombuffer(body[begin:end], dtype).reshape(shape)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise FormatError(f"{who} is no safetensors file, or is damaged ({type(error).__name__}: {error})") from None
     return arrays

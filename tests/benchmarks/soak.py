@@ -198,7 +198,7 @@ def _kills(n: int) -> None:
         assert digest(long_run(Path(name), epochs)) == resumed, "the resumed run ended with other numbers"
     took, moved = time.perf_counter() - begun, len(set(seen)) - 1
     print(
-        f"{n} SIGKILLs, {moved} of them after new steps, at steps up to {seen[-1]}: every checkpoint and all {models_seen} models read whole, "
+        f"{n} SIGKILLs, {moved} of them after new steps, up to step {seen[-1]}: all checkpoints and {models_seen} models whole, "
         f"the last run ends bit-equal to an uninterrupted one ({', '.join(sorted(left))} in the folder), {took:.0f} s",
         flush=True,
     )

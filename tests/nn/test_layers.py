@@ -20,6 +20,7 @@ from onnxdl.nn.conv_lstm import ConvLSTM
 from onnxdl.nn.conv_transpose import ConvTranspose
 from onnxdl.nn.separable import Depthwise
 from onnxdl.nn.structure import tensors_in
+from onnxdl.nn.symbolic import Input
 from onnxdl.optim import SGD
 from onnxdl.train import step as steps
 from onnxdl.train.model import Model
@@ -250,3 +251,14 @@ def test_every_layer_of_keras_is_here() -> None:
     foreign = {"FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "InputSpec"}
     theirs = {n for n in dir(layers) if isinstance(c := getattr(layers, n), type) and ".preprocessing." not in c.__module__}
     assert theirs - foreign == theirs & set(nn.__all__)
+
+
+@pytest.mark.parametrize("form", ["channels_first", "channels_last"])
+def test_zeros_around_negative_numbers_win_a_maximum(form: str) -> None:
+    shape = (1, 4, 4) if form == "channels_first" else (4, 4, 1)
+    layers = [nn.BatchNormalization(axis=1 if form == "channels_first" else -1), nn.ZeroPadding2D(1, data_format=form)]
+    x = symbolic = Input(shape)
+    for layer in [*layers, nn.MaxPooling2D(3, strides=2, data_format=form)]:
+        x = layer(x)
+    found = Model(symbolic, x).predict(-np.ones((1, *shape), np.float32), verbose=0)
+    np.testing.assert_allclose(np.ravel(found), [0, 0, 0, -1], atol=1e-3)
