@@ -205,6 +205,9 @@ def _zip(archive: Archive, file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
 def _member(archive: Archive, members: zipfile.ZipFile, name: str) -> bytes:
     """A member in memory, of limited size."""
     info = members.getinfo(name)
+    assert members.fp is not None  # it is open
+    if info.compress_size > members.fp.seek(0, 2):
+        raise archive.damaged(f"its member {name!r} claims {info.compress_size} bytes, more than the file")
     if info.file_size > max(SMALL, EXPANSION * info.compress_size) or (name.endswith(".json") and info.file_size > _CONFIG_LIMIT):
         raise archive.damaged(f"its member {name!r} would expand to {info.file_size} bytes")
     try:

@@ -133,7 +133,7 @@ def read_tfjs(path: Path, custom_objects: Mapping[str, Any] | None = None) -> Mo
         config = topology.get("model_config", topology)
         arrays = list(_manifest(path, stored["weightsManifest"]))
         version = str(topology.get("keras_version", "2"))
-    except (UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise FormatError(f"{path} is no layers model of TensorFlow.js, or is damaged: {error}") from None
     model = model_from_config(path, config, custom_objects, version=version)
     if not isinstance(model, Model):

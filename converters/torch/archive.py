@@ -26,6 +26,8 @@ class Archive:
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise FormatError(f"{origin} is no archive of torch, or is damaged or cut short ({error})") from None
         self._members = {i.filename: i for i in self._zip.infolist()}
+        assert self._zip.fp is not None  # it is open
+        self._held = self._zip.fp.seek(0, 2)
         folders = {n.split("/", 1)[0] + "/" if "/" in n else "" for n in self._members}
         self._folder = folders.pop() if len(folders) == 1 else ""
         if "little" not in (self.text("byteorder") or "little"):
@@ -45,6 +47,8 @@ class Archive:
     def read(self, name: str) -> bytes:
         """A member's bytes; never a file of any path."""
         member = self._member(name)
+        if member.compress_size > self._held:
+            raise FormatError(f"{self.origin} claims {member.compress_size} bytes for {name!r}, and has {self._held}; it is cut short")
         if member.compress_type != zipfile.ZIP_STORED and member.file_size > _LARGEST_COMPRESSED:
             raise FormatError(f"{self.origin} claims {member.file_size} bytes for {name!r}, more than torch would compress")
         try:

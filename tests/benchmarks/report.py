@@ -24,6 +24,11 @@ def ratios(mine: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, fl
     return sorted(b[clock] / a[clock] for a, b in zip(mine, theirs, strict=True))
 
 
+def clock_of(results: Mapping[str, Any]) -> str:
+    """The clock of the ratios: with one thread the processor's, which other processes on the machine disturb least."""
+    return "cpu" if results["threads"] == 1 else "wall"
+
+
 def lines(results: Mapping[str, Any]) -> list[list[str]]:
     """The table's lines: one for each contestant beside ours."""
     found = []
@@ -32,7 +37,7 @@ def lines(results: Mapping[str, Any]) -> list[list[str]]:
         if "failed" in ours:
             found.append([ROWS[key].title, "failed", "", "", ours["failed"], *[""] * 5])
             continue
-        own = median(ours["train"], "wall")
+        own = median(ours["train"], clock_of(results))
         head = [ROWS[key].title, f"{1e3 * own:.2f}", f"{ROWS[key].batch / own:,.0f}"]
         for name, other in row.items():
             if name == "ours":
@@ -40,15 +45,15 @@ def lines(results: Mapping[str, Any]) -> list[list[str]]:
             if "failed" in other:
                 found.append([*head, name, "failed: " + other["failed"][:60], *[""] * 5])
                 continue
-            wall = ratios(ours["train"], other["train"], "wall")
+            measured = ratios(ours["train"], other["train"], clock_of(results))
             cpu = statistics.median(ratios(ours["train"], other["train"], "cpu"))
-            inference = f"{statistics.median(ratios(ours['predict'], other['predict'], 'wall')):.2f}" if other["predict"] else ""
+            inference = f"{statistics.median(ratios(ours['predict'], other['predict'], clock_of(results))):.2f}" if other["predict"] else ""
             found.append(
                 [
                     *head,
                     name,
-                    f"{1e3 * median(other['train'], 'wall'):.2f}",
-                    f"{statistics.median(wall):.2f} ({wall[0]:.2f}-{wall[-1]:.2f})",
+                    f"{1e3 * median(other['train'], clock_of(results)):.2f}",
+                    f"{statistics.median(measured):.2f} ({measured[0]:.2f}-{measured[-1]:.2f})",
                     f"{cpu:.2f}",
                     inference,
                     f"{ours['first_step']:.1f} / {other['first_step']:.1f}",
@@ -81,13 +86,13 @@ def picture(results: Mapping[str, Any], path: Path) -> None:
         others = [row[n] for n in ("torch", "channels_last") if n in row and "failed" not in row[n]]
         if "failed" not in row["ours"] and others:
             names.append(ROWS[key].title)
-            bars.append(min(statistics.median(ratios(row["ours"]["train"], other["train"], "wall")) for other in others))
+            bars.append(min(statistics.median(ratios(row["ours"]["train"], other["train"], clock_of(results))) for other in others))
     figure = Figure(figsize=(7, 0.4 * len(bars) + 0.9), layout="constrained")
     panel = figure.subplots()
     panel.barh(names, bars, color=["#3b7a57" if b >= 1 else "#b5651d" for b in bars])
     panel.axvline(1, color="black", linewidth=0.8)
     panel.invert_yaxis()
-    panel.set_xlabel(f"time of PyTorch's quicker form / ours, {results['threads']} threads")
+    panel.set_xlabel(f"time of PyTorch's quicker form / ours, threads: {results['threads']}")
     figure.savefig(path)
 
 
@@ -99,5 +104,7 @@ def write_readme(results: Mapping[str, Any]) -> None:
     if not after:
         raise SystemExit(f"README.md lacks the marks {BEGIN} and {END}")
     image = "![how fast each row is beside PyTorch](tests/benchmarks/speed.svg)"
-    note = f"Medians on {results['machine']}, {results['threads']} threads; ratio is the other's time over ours."
+    clock = "processor time" if clock_of(results) == "cpu" else "time"
+    threads = "one thread" if results["threads"] == 1 else f"{results['threads']} threads"
+    note = f"Medians of {clock} on {results['machine']}, {threads}; a ratio is the other's over ours, above 1 where we are faster."
     README.write_text(f"{before}{BEGIN}\n{note}\n\n{markdown(results)}\n\n{image}\n{END}{after}")

