@@ -25,7 +25,7 @@ KINDS = ("input", "constant", "forward", "backward", "output")
 # name, how it is made, and its boxes: inputs, constants, forward and backward operations, outputs
 WHOLE: dict[str, tuple[Callable[[], ir.Model], tuple[int, ...]]] = {
     "toy": (toy, (2, 2, 4, 0, 1)),
-    "toy with gradient": (toy_gradient, (2, 4, 4, 5, 3)),
+    "toy with gradient": (toy_gradient, (2, 3, 4, 4, 3)),
     "branching": (branching, (1, 4, 5, 0, 3)),
     "squeezenet": (lambda: light("squeezenet"), (1, 52, 66, 0, 1)),
     "resnet50": (lambda: light("resnet50"), (1, 268, 176, 0, 1)),
