@@ -90,7 +90,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     checkout = _copy_of_checkout(folder / "checkout")
     sdist = _build("sdist", checkout, folder)
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # 3.11.4 and later have it
     unpacked = folder / sdist.name.removesuffix(".tar.gz")
     (folder / "again").mkdir()
     return _build("wheel", checkout, folder), _build("wheel", unpacked, folder / "again")
