@@ -102,6 +102,8 @@ def main() -> None:
     if options.readme:
         write_readme(json.loads(RESULTS.read_text()))
         return
+    if options.contestants and options.contestants.split(",")[0] != "ours":
+        parser.error("--contestants begins with ours, as in --contestants ours,torch")
     rounds, seconds = (5, 0.35) if options.quick else (9, 1.0)
     found: dict[str, Any] = {"threads": options.threads, "machine": f"{platform.machine()}, {os.cpu_count()} cores", "rows": {}}
     file = options.json or (RESULTS if not options.rows and not options.quick else None)
