@@ -41,7 +41,6 @@ class Archive:
         root: the HDF5 group that holds the weights; None if there are none.
         by_layer: whether weights stand under layers' names (.h5 models), or else under paths (Keras 3's weights).
         backend: what Keras ran on, as the file says it.
-        members: the zip, for assets; None for HDF5.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,7 +51,6 @@ class Archive:
         self.root: Any = None
         self.by_layer = False
         self.optimizer: Any = None
-        self.members: zipfile.ZipFile | None = None
 
     @property
     def old(self) -> bool:
@@ -151,12 +149,6 @@ class Archive:
             raise self.damaged(f"its {what} is no JSON object")
         return found
 
-    def asset(self, name: str) -> bytes | None:
-        """A small file of a .keras archive; None where there is none."""
-        if self.members is None or name not in self.members.namelist():
-            return None
-        return _member(self, self.members, name)
-
 
 @contextmanager
 def opened(path: Path) -> Iterator[Archive]:
@@ -175,7 +167,6 @@ def opened(path: Path) -> Iterator[Archive]:
                     yield archive
             elif mark[:4] == b"PK\x03\x04":
                 with _zip(archive, file) as members:
-                    archive.members = members
                     _read_zip_config(archive, members)
                     with _weights_of(archive, members, file) as h5:
                         archive.root, archive.optimizer = h5, archive.group(h5, "optimizer") if h5 is not None else None

@@ -153,11 +153,6 @@ def _wraps(layer: type[Layer]) -> bool:
     return issubclass(layer, nn.Wrapper | nn.Bidirectional)
 
 
-def entry_of(layer: Layer) -> Entry | None:
-    """The entry of one of our layers, by its class; None where Keras has no such class."""
-    return ENTRIES.get(type(layer).__name__)
-
-
 # ---- weights ----------------------------------------------------------------------------------------------------------
 
 

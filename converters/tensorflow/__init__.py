@@ -41,7 +41,8 @@ def recognises(source: Any) -> bool:
         return ((path if path.is_dir() else path.parent) / "saved_model.pb").is_file()
     if path.suffix != ".json" or not path.is_file():
         return False
-    return b'"weightsManifest"' in path.read_bytes() and b'"layers-model"' in path.read_bytes()
+    text = path.read_bytes()
+    return b'"weightsManifest"' in text and b'"layers-model"' in text
 
 
 CONVERTER = Converter("tensorflow", ("", ".json", "saved_model.pb"), recognises, read)

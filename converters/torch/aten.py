@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
@@ -229,11 +228,6 @@ def per_axis(value: Any, rank: int) -> list[int]:
     """One number for each axis, from one or from as many."""
     values = list(value) if isinstance(value, list | tuple) else [value]
     return values * rank if len(values) == 1 else values
-
-
-def is_infinite(value: Any) -> bool:
-    """Whether a Python number is infinite."""
-    return isinstance(value, float) and math.isinf(value)
 
 
 def entry_names(outputs: Sequence[Any]) -> list[str]:

@@ -169,10 +169,11 @@ def with_head(model: Model, units: int, activation: Any = None, *, at: str | Non
         at: the tensor that the head goes on, by default ``features(model)``. Maps are averaged over their places, sequences over
             time.
     """
-    body = cut(model, at or features(model).name)
+    name, channels_first = features(model) if at is None else (at, None)
+    body = cut(model, name)
     found = body.output
     if found.ndim > 2:
-        channels_first = features(model).channels_first if at is None else found.ndim > 3
+        channels_first = found.ndim > 3 if channels_first is None else channels_first
         pooling = {3: GlobalAveragePooling1D, 4: GlobalAveragePooling2D, 5: GlobalAveragePooling3D}[found.ndim]
         found = pooling(data_format="channels_first" if channels_first else "channels_last")(found)
     return Model(body.input, Dense(units, activation=activation, name="head")(found), name=model.name)

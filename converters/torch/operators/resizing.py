@@ -36,6 +36,8 @@ def _scales(scales: dict[str, float | None], factors: Sequence[float] | None) ->
 
 @aten("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d")
 @aten("upsample_nearest1d.vec", "upsample_nearest2d.vec", "upsample_nearest3d.vec")
+@aten("_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d")
+@aten("_upsample_nearest_exact1d.vec", "_upsample_nearest_exact2d.vec", "_upsample_nearest_exact3d.vec")
 def upsample_nearest(
     x: Tensor | None = None,
     output_size: _Sizes = None,
@@ -45,31 +47,15 @@ def upsample_nearest(
     scales_w: float | None = None,
     input: Tensor | None = None,
     scale_factors: Sequence[float] | None = None,
+    *,
+    run: Any,
 ) -> Tensor:
     image = x if x is not None else input
     assert image is not None
     factors = _scales({"d": scales_d, "h": scales_h, "w": scales_w, "": scales}, scale_factors)
-    return _resized(image, output_size, factors, mode="nearest", nearest_mode="floor", coordinate_transformation_mode="asymmetric")
-
-
-@aten("_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d")
-@aten("_upsample_nearest_exact1d.vec", "_upsample_nearest_exact2d.vec", "_upsample_nearest_exact3d.vec")
-def upsample_nearest_exact(
-    x: Tensor | None = None,
-    output_size: _Sizes = None,
-    scales: float | None = None,
-    scales_d: float | None = None,
-    scales_h: float | None = None,
-    scales_w: float | None = None,
-    input: Tensor | None = None,
-    scale_factors: Sequence[float] | None = None,
-) -> Tensor:
-    image = x if x is not None else input
-    assert image is not None
-    factors = _scales({"d": scales_d, "h": scales_h, "w": scales_w, "": scales}, scale_factors)
-    return _resized(
-        image, output_size, factors, mode="nearest", nearest_mode="round_prefer_ceil", coordinate_transformation_mode="half_pixel"
-    )
+    exact = "exact" in run.node.op
+    rounding, place = ("round_prefer_ceil", "half_pixel") if exact else ("floor", "asymmetric")
+    return _resized(image, output_size, factors, mode="nearest", nearest_mode=rounding, coordinate_transformation_mode=place)
 
 
 @aten("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d")
