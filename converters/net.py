@@ -13,6 +13,7 @@ from onnxdl.errors import ConversionError, FormatError, OnnxdlError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor, as_tensor
 from onnxdl.graph.trace import scope
+from onnxdl.nn import normalization
 from onnxdl.nn.imported import Pretrained
 from onnxdl.nn.layer import Layer
 from onnxdl.nn.parameter import Parameter
@@ -58,18 +59,11 @@ class Use:
             raise ConversionError(f"the running statistics of {self.node.kind} {self.node.name!r} are computed, not stored")
         if not self.moving:
             return op.BatchNormalization(x, gamma, beta, mean, variance, epsilon=epsilon)
-        others = [i for i in range(x.ndim) if i != 1]
-        per_channel = [-1 if i == 1 else 1 for i in range(x.ndim)]
-        batch_mean = op.ReduceMean(x, others)
-        centred = x - batch_mean
-        squares = op.ReduceMean(centred * centred, others)
-        seen = squares
-        if unbiased:
-            count = op.ReduceSum(op.Slice(x, [0], [1], [1]) * 0.0 + 1.0, keepdims=0)
-            seen = squares * (count / op.Max(count - 1.0, 1.0))
-        for statistic, batch in ((mean, batch_mean), (variance, seen)):
-            statistic.assign(statistic * momentum + op.Reshape(batch, [-1]) * (1 - momentum))
-        return centred / op.Sqrt(squares + epsilon) * op.Reshape(gamma, per_channel) + op.Reshape(beta, per_channel)
+        y, batch_mean, batch_variance = normalization.by_batch_statistics(x, gamma, beta, epsilon)
+        seen = normalization.unbiased(batch_variance, x) if unbiased else batch_variance
+        mean.assign(normalization.moved(mean, batch_mean, momentum))
+        variance.assign(normalization.moved(variance, seen, momentum))
+        return y
 
     def dropout(self, x: Tensor, rate: float) -> Tensor:
         """Drops while training."""

@@ -49,13 +49,9 @@ class Attention(Layer):
         return dot * self.scale if self.scale is not None else dot
 
     def call(
-        self,
-        inputs: Sequence[Tensor],
-        mask: Sequence[Tensor | None] | None = None,
-        training: bool = False,
-        return_attention_scores: bool = False,
-        use_causal_mask: bool = False,
-    ) -> Any:
+        self, inputs: Sequence[Tensor], mask: Sequence[Tensor | None] | None = None, training: bool = False,
+        return_attention_scores: bool = False, use_causal_mask: bool = False,
+    ) -> Any:  # fmt: skip
         if not isinstance(inputs, list | tuple) or not 2 <= len(inputs) <= 3:
             raise GraphError(f"{type(self).__name__} takes a list [query, value] or [query, value, key]")
         query, value = inputs[:2]
@@ -100,9 +96,11 @@ def both_true(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return a & b
 
 
-def joint_mask(attention: Tensor | None, query: Tensor | None, value: Tensor | None, key: Tensor | None) -> Tensor | None:
-    """A mask (batch, query time, key time) and those of the steps of query, value and key as one; None if all are absent."""
-    mask = None if attention is None else op.Cast(attention, to="bool")
+def joint_mask(
+    attention: Tensor | None, query: Tensor | None, value: Tensor | None, key: Tensor | None, causal: Tensor | None
+) -> Tensor | None:
+    """Masks (batch, query time, key time) and those of the steps of query, value and key as one; None if all are absent."""
+    mask = both_true(None if attention is None else op.Cast(attention, to="bool"), causal)
     mask = both_true(mask, None if query is None else op.Unsqueeze(query, [2]))
     for steps in (value, key):
         mask = both_true(mask, None if steps is None else op.Unsqueeze(steps, [1]))

@@ -10,10 +10,10 @@ from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 from onnxdl.nn import activations
 from onnxdl.nn.cells import forget_bias, lstm_step
-from onnxdl.nn.convolution import channels_back, channels_first, in_keras_layout, padding_attributes, per_axis
+from onnxdl.nn.convolution import channels_back, channels_first, in_keras_layout, known_channels, padding_attributes, per_axis, sizes_after
 from onnxdl.nn.data_format import format_of
 from onnxdl.nn.regularization import dropout
-from onnxdl.nn.rnn import Recurrence, Run, zeros_for
+from onnxdl.nn.rnn import Recurrence, Run, each_step, zeros_for
 
 
 class ConvLSTM(Recurrence):
@@ -50,54 +50,42 @@ class ConvLSTM(Recurrence):
         self.bias_initializer = forget_bias(bias_initializer) if unit_forget_bias else bias_initializer
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        channels = input_shape[2 if self.data_format == "channels_first" else -1]
-        if channels is None or len(input_shape) != self.rank + 3:
-            raise ShapeError(f"{type(self).__name__} takes {self.rank + 3} axes and a known number of channels, not {input_shape}")
+        channels = known_channels(self, input_shape, self.rank, 2, self.data_format)
         width = 4 * self.filters
-        self.kernel = self.add_weight(
-            name="kernel", shape=(width, channels, *self.kernel_size), initializer=in_keras_layout(self.kernel_initializer, self.rank)
-        )
-        self.recurrent_kernel = self.add_weight(
-            name="recurrent_kernel",
-            shape=(width, self.filters, *self.kernel_size),
-            initializer=in_keras_layout(self.recurrent_initializer, self.rank),
-        )
+        of_input, of_state = (in_keras_layout(i, self.rank) for i in (self.kernel_initializer, self.recurrent_initializer))
+        self.kernel = self.add_weight((width, channels, *self.kernel_size), of_input, name="kernel")
+        self.recurrent_kernel = self.add_weight((width, self.filters, *self.kernel_size), of_state, name="recurrent_kernel")
         self.bias = self.add_weight(name="bias", shape=(width,), initializer=self.bias_initializer) if self.use_bias else None
 
     def run(self, sequences: Tensor, states: list[Any], mask: Tensor | None, training: bool) -> Run:
         """The input's convolution for all steps at once, then the recurrence."""
-        x = self._convolved(sequences, training)
+        if training and self.dropout:
+            sequences = dropout(sequences, self.dropout, [None, 1, *[None] * (self.rank + 1)], self.seed)
+        x = each_step(sequences, self._convolved)
         keeps_size = padding_attributes("same", self.kernel_size, x.shape[3:], [1] * self.rank, [1] * self.rank)
 
         def step(z: Tensor, before: list[Any]) -> tuple[Tensor, list[Any]]:
-            h = dropout(before[0], self.recurrent_dropout, None, self.seed) if training and self.recurrent_dropout else before[0]
-            return lstm_step(z + op.Conv(h, self.recurrent_kernel, **keeps_size), before[1], self.activation, self.recurrent_activation)
+            h, c = before
+            h = dropout(h, self.recurrent_dropout, None, self.seed) if training and self.recurrent_dropout else h
+            return lstm_step(z + op.Conv(h, self.recurrent_kernel, **keeps_size), c, self.activation, self.recurrent_activation)
 
         outputs, last, states = self.loop(step, x, [channels_first(s, self.data_format) for s in states], mask)
-        if outputs is not None and self.data_format == "channels_last":
-            outputs = op.Transpose(outputs, perm=[0, 1, *range(3, outputs.ndim), 2])
+        outputs = outputs if outputs is None else each_step(outputs, lambda y: channels_back(y, self.data_format))
         return outputs, channels_back(last, self.data_format), [channels_back(s, self.data_format) for s in states]
 
-    def _convolved(self, sequences: Tensor, training: bool) -> Tensor:
-        """(batch, time, channels, *space) -> (batch, time, 4 * filters, *new space)."""
-        x = sequences
-        if self.data_format == "channels_last":
-            x = op.Transpose(x, perm=[0, 1, x.ndim - 1, *range(2, x.ndim - 1)])
-        if training and self.dropout:
-            x = dropout(x, self.dropout, [None, 1, *[None] * (x.ndim - 2)], self.seed)
-        pads = padding_attributes(self.padding, self.kernel_size, x.shape[3:], self.strides, self.dilation_rate)
-        y = op.Conv(op.Reshape(x, [-1, *x.shape[2:]]), self.kernel, self.bias, strides=self.strides, dilations=self.dilation_rate, **pads)
-        return op.Reshape(y, op.Concat(op.Shape(x, start=0, end=2), list(y.shape[1:]), axis=0))
+    def _convolved(self, x: Tensor) -> Tensor:
+        """The gates' part of one image: (batch, channels, *space) -> (batch, 4 * filters, *new space)."""
+        x = channels_first(x, self.data_format)
+        pads = padding_attributes(self.padding, self.kernel_size, x.shape[2:], self.strides, self.dilation_rate)
+        return op.Conv(x, self.kernel, self.bias, strides=self.strides, dilations=self.dilation_rate, **pads)
 
     def initial_states(self, sequences: Tensor) -> list[Any]:
         first = self.data_format == "channels_first"
         space = [n for n in (sequences.shape[3:] if first else sequences.shape[2:-1]) if isinstance(n, int)]
         if len(space) != self.rank:
             raise ShapeError(f"{type(self).__name__} needs known sizes of space, not {sequences.shape}")
-        reach = [0 if self.padding == "same" else (k - 1) * d for k, d in zip(self.kernel_size, self.dilation_rate, strict=True)]
-        sizes = [-(-(n - r) // s) for n, r, s in zip(space, reach, self.strides, strict=True)]
-        zeros = zeros_for(sequences, [self.filters, *sizes] if first else [*sizes, self.filters])
-        return [zeros, zeros]
+        sizes = sizes_after(self.padding, self.kernel_size, space, self.strides, self.dilation_rate)
+        return [zeros_for(sequences, [self.filters, *sizes] if first else [*sizes, self.filters])] * 2
 
 
 class ConvLSTM1D(ConvLSTM):

@@ -22,16 +22,10 @@ class ConvTranspose(Convolution):
     """
 
     def __init__(
-        self,
-        filters: int,
-        kernel_size: int | Sequence[int],
-        strides: int | Sequence[int] = 1,
-        padding: str = "valid",
-        output_padding: int | Sequence[int] | None = None,
-        data_format: str | None = None,
-        dilation_rate: int | Sequence[int] = 1,
+        self, filters: int, kernel_size: int | Sequence[int], strides: int | Sequence[int] = 1, padding: str = "valid",
+        output_padding: int | Sequence[int] | None = None, data_format: str | None = None, dilation_rate: int | Sequence[int] = 1,
         **kwargs: Any,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(kernel_size, strides, padding, data_format, dilation_rate, **kwargs)
         self.filters = filters
         self.output_padding = None if output_padding is None else per_axis(output_padding, self.rank, "output_padding")

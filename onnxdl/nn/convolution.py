@@ -64,6 +64,23 @@ def padding_attributes(
     return {"pads": [t // 2 for t in totals] + [t - t // 2 for t in totals]}
 
 
+def sizes_after(
+    padding: str, kernel_size: Sequence[int], space: Sequence[int], strides: Sequence[int], dilation_rate: Sequence[int]
+) -> list[int]:
+    """The sizes of space that a convolution leaves, with the padding ``valid`` or ``same``."""
+    reach = [0 if padding == "same" else (k - 1) * d for k, d in zip(kernel_size, dilation_rate, strict=True)]
+    return [-(-(n - r) // s) for n, r, s in zip(space, reach, strides, strict=True)]
+
+
+def known_channels(layer: Layer, input_shape: tuple[int | None, ...], rank: int, before: int, data_format: str) -> int:
+    """The number of channels of a layer's input, which lie before ``rank`` axes of space or behind them, and after ``before`` others."""
+    axes = before + 1 + rank
+    channels = input_shape[before if data_format == "channels_first" else -1] if len(input_shape) == axes else None
+    if channels is None:
+        raise ShapeError(f"{type(layer).__name__} takes {axes} axes and a known number of channels, not {input_shape}")
+    return channels
+
+
 class Convolution(Layer):
     """The base of all convolutions: windows of ``kernel_size`` over space, then bias and activation.
 
@@ -79,18 +96,10 @@ class Convolution(Layer):
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
 
     def __init__(
-        self,
-        kernel_size: int | Sequence[int],
-        strides: int | Sequence[int] = 1,
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: int | Sequence[int] = 1,
-        activation: Any = None,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        **kwargs: Any,
-    ) -> None:
+        self, kernel_size: int | Sequence[int], strides: int | Sequence[int] = 1, padding: str = "valid",
+        data_format: str | None = None, dilation_rate: int | Sequence[int] = 1, activation: Any = None, use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.kernel_size = per_axis(kernel_size, self.rank, "kernel_size")
         self.strides = per_axis(strides, self.rank, "strides")
@@ -103,10 +112,7 @@ class Convolution(Layer):
 
     def channels_of(self, input_shape: tuple[int | None, ...]) -> int:
         """The number of input channels."""
-        channels = input_shape[1 if self.data_format == "channels_first" else -1]
-        if channels is None or len(input_shape) != self.rank + 2:
-            raise ShapeError(f"{type(self).__name__} takes {self.rank + 2} axes and a known number of channels, not {input_shape}")
-        return channels
+        return known_channels(self, input_shape, self.rank, 1, self.data_format)
 
     def bias_of(self, size: int) -> Parameter | None:
         """The bias, None if the layer has none."""

@@ -60,15 +60,9 @@ class EinsumDense(Layer):
     weight_options = ("kernel", "bias")
 
     def __init__(
-        self,
-        equation: str,
-        output_shape: int | Sequence[int | None],
-        activation: Any = None,
-        bias_axes: str | None = None,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        **kwargs: Any,
-    ) -> None:
+        self, equation: str, output_shape: int | Sequence[int | None], activation: Any = None, bias_axes: str | None = None,
+        kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.equation, self.bias_axes, self.activation = equation.replace(" ", ""), bias_axes, activations.get(activation)
         self.output_shape = (output_shape,) if isinstance(output_shape, int) else tuple(output_shape)

@@ -18,6 +18,7 @@ from onnxdl.graph.trace import DEFAULT_OPSET, IR_VERSION, Trace, current_trace, 
 from onnxdl.graph.walk import copy_nodes
 from onnxdl.nn.found_weights import constant_array, find_weights
 from onnxdl.nn.layer import Layer
+from onnxdl.nn.normalization import by_batch_statistics, moved
 from onnxdl.nn.parameter import Parameter
 from onnxdl.nn.regularization import shape_of_noise
 from onnxdl.nn.structure import tensors_in
@@ -177,19 +178,13 @@ class Imported(Layer):
             if not node.attributes.get_int("training_mode", 0):
                 return None
             return [op.BatchNormalization(x, gamma, beta, mean, variance, epsilon=epsilon), mean, variance][: len(node.outputs)]
-        others = [i for i in range(x.ndim) if i != 1]
-        batch_mean = op.ReduceMean(x, others)
-        centred = x - batch_mean
-        batch_variance = op.ReduceMean(centred * centred, others)
+        y, *batch = by_batch_statistics(x, gamma, beta, epsilon)
         momentum = node.attributes.get_float("momentum", 0.9)
-        moved: list[Tensor | None] = []
-        for statistic, batch in zip(statistics, (batch_mean, batch_variance), strict=True):
-            assert statistic is not None
-            moved.append(statistic * momentum + op.Reshape(batch, [-1]) * (1 - momentum))
-            statistic.assign(moved[-1])
-        per_channel = [-1 if i == 1 else 1 for i in range(x.ndim)]
-        y = centred / op.Sqrt(batch_variance + epsilon) * op.Reshape(gamma, per_channel) + op.Reshape(beta, per_channel)
-        return [y, *moved][: len(node.outputs)]
+        following = [moved(old, new, momentum) for old, new in zip(statistics, batch, strict=True) if old is not None]
+        for statistic, new in zip(statistics, following, strict=True):
+            if statistic is not None:
+                statistic.assign(new)
+        return [y, *following][: len(node.outputs)]
 
 
 def _note_versions(graph: ir.Graph, opset: int) -> None:

@@ -45,13 +45,11 @@ class MultiHeadAttention(Layer):
         use_gate: bool = False, seed: int | None = None, flash_attention: bool | None = None, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(**kwargs)
-        self.num_heads, self.key_dim, self.value_dim = num_heads, key_dim, value_dim or key_dim
-        self.num_key_heads = num_heads
+        self.num_heads, self.num_key_heads, self.key_dim, self.value_dim = num_heads, num_heads, key_dim, value_dim or key_dim
         self.dropout, self.use_bias, self.use_gate, self.seed = dropout, use_bias, use_gate, seed
         self.output_shape = [output_shape] if isinstance(output_shape, int) else output_shape
         self.attention_axes = [attention_axes] if isinstance(attention_axes, int) else attention_axes
-        self.sliding_window = sliding_window
-        self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
+        self.sliding_window, self.kernel_initializer, self.bias_initializer = sliding_window, kernel_initializer, bias_initializer
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         rank, features = len(input_shape), input_shape[-1]
@@ -73,20 +71,11 @@ class MultiHeadAttention(Layer):
         )  # fmt: skip
 
     def call(
-        self,
-        query: Tensor,
-        value: Tensor,
-        key: Tensor | None = None,
-        query_mask: Tensor | None = None,
-        value_mask: Tensor | None = None,
-        key_mask: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        return_attention_scores: bool = False,
-        training: bool = False,
-        use_causal_mask: bool = False,
-    ) -> Any:
-        mask = joint_mask(attention_mask, query_mask, value_mask, key_mask)
-        mask = both_true(mask, causal_mask(query, value) if use_causal_mask else None)
+        self, query: Tensor, value: Tensor, key: Tensor | None = None, query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None, key_mask: Tensor | None = None, attention_mask: Tensor | None = None,
+        return_attention_scores: bool = False, training: bool = False, use_causal_mask: bool = False,
+    ) -> Any:  # fmt: skip
+        mask = joint_mask(attention_mask, query_mask, value_mask, key_mask, causal_mask(query, value) if use_causal_mask else None)
         mask = both_true(mask, None if self.sliding_window is None else window_mask(query, value, self.sliding_window))
         q = self.query_dense(query) * (1 / math.sqrt(self.key_dim))
         k, v = self.key_dense(value if key is None else key), self.value_dense(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from onnxdl.errors import ShapeError
 from onnxdl.graph import op
-from onnxdl.graph.tensor import Tensor
+from onnxdl.graph.tensor import Tensor, TensorLike, as_tensor
 from onnxdl.nn.data_format import channel_axis
 from onnxdl.nn.layer import Layer
 from onnxdl.nn.parameter import Parameter
@@ -33,19 +34,10 @@ class BatchNormalization(Layer):
     full_precision = True
 
     def __init__(
-        self,
-        axis: int | None = None,
-        momentum: float = 0.99,
-        epsilon: float = 1e-3,
-        center: bool = True,
-        scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        moving_mean_initializer: Any = "zeros",
-        moving_variance_initializer: Any = "ones",
-        synchronized: bool = False,
-        **kwargs: Any,
-    ) -> None:
+        self, axis: int | None = None, momentum: float = 0.99, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
+        beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones", synchronized: bool = False, **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.axis, self.momentum, self.epsilon, self.center, self.scale = channel_axis(axis), momentum, epsilon, center, scale
         self.beta_initializer, self.gamma_initializer = beta_initializer, gamma_initializer
@@ -64,22 +56,48 @@ class BatchNormalization(Layer):
         axis = self.axis % x.ndim
         if not (training and self.trainable):
             return _by_running_statistics(x, self, axis)
-        others = [i for i in range(x.ndim) if i != axis]
         counts = None if mask is None else op.Expand(op.Unsqueeze(op.Cast(mask, to=x.dtype), list(range(mask.ndim, x.ndim))), op.Shape(x))
-        mean = _mean(x, others, counts)
-        centred = x - mean
-        variance = _mean(centred * centred, others, counts)
-        self._move(self.moving_mean, mean)
-        self._move(self.moving_variance, variance)
-        shape = [-1 if i == axis else 1 for i in range(x.ndim)]
-        factor = 1.0 / op.Sqrt(variance + self.epsilon)
-        if self.gamma is not None:
-            factor = factor * op.Reshape(self.gamma, shape)
-        y = centred * factor
-        return y + op.Reshape(self.beta, shape) if self.beta is not None else y
+        y, mean, variance = by_batch_statistics(x, self.gamma, self.beta, self.epsilon, axis, counts)
+        self.moving_mean.assign(moved(self.moving_mean, mean, self.momentum))
+        self.moving_variance.assign(moved(self.moving_variance, variance, self.momentum))
+        return y
 
-    def _move(self, statistic: Any, batch: Tensor) -> None:
-        statistic.assign(statistic * self.momentum + op.Reshape(batch, [-1]) * (1 - self.momentum))
+
+def by_batch_statistics(
+    x: Tensor, gamma: TensorLike | None, beta: TensorLike | None, epsilon: float, axis: int = 1, counts: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """gamma * (x - mean) / sqrt(variance + epsilon) + beta by the batch's own statistics, over all axes but ``axis``.
+
+    Args:
+        x, gamma, beta, epsilon, axis: of the formula; gamma and beta (channels,) may be absent.
+        counts: 1 for the elements of x whose statistics count and 0 for others, in x's shape.
+
+    Returns:
+        The result, the mean (channels,) and the biased variance (channels,).
+    """
+    others = [i for i in range(x.ndim) if i != axis]
+    per_channel = [-1 if i == axis else 1 for i in range(x.ndim)]
+    mean = _mean(x, others, counts)
+    centred = x - mean
+    variance = _mean(centred * centred, others, counts)
+    factor = 1.0 / op.Sqrt(variance + epsilon)
+    y = centred * (factor if gamma is None else factor * op.Reshape(gamma, per_channel))
+    return y if beta is None else y + op.Reshape(beta, per_channel), op.Reshape(mean, [-1]), op.Reshape(variance, [-1])
+
+
+def moved(running: TensorLike, batch: Tensor, momentum: float) -> Tensor:
+    """momentum * running + (1 - momentum) * batch: a running statistic after one more batch."""
+    return as_tensor(running) * momentum + batch * (1 - momentum)
+
+
+def unbiased(variance: Tensor, x: Tensor, axis: int = 1) -> Tensor:
+    """The biased variance of the elements of x, over all axes but ``axis``, times n / (n - 1)."""
+    sizes = [x.shape[i] for i in range(x.ndim) if i != axis]
+    if all(isinstance(d, int) for d in sizes):
+        n = math.prod(d for d in sizes if isinstance(d, int))
+        return variance * (n / max(n - 1, 1))
+    count = op.Div(op.Size(x), op.Shape(x, start=axis, end=axis + 1)).astype(x.dtype)
+    return variance * (count / op.Max(count - 1.0, 1.0))
 
 
 def _by_running_statistics(x: Tensor, layer: BatchNormalization, axis: int) -> Tensor:
@@ -106,15 +124,9 @@ class LayerNormalization(Layer):
     full_precision = True
 
     def __init__(
-        self,
-        axis: int | Sequence[int] = -1,
-        epsilon: float = 1e-3,
-        center: bool = True,
-        scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        **kwargs: Any,
-    ) -> None:
+        self, axis: int | Sequence[int] = -1, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
+        beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.axis, self.epsilon, self.center, self.scale = axis, epsilon, center, scale
         self.beta_initializer, self.gamma_initializer = beta_initializer, gamma_initializer
@@ -146,16 +158,9 @@ class GroupNormalization(Layer):
     full_precision = True
 
     def __init__(
-        self,
-        groups: int = 32,
-        axis: int | None = None,
-        epsilon: float = 1e-3,
-        center: bool = True,
-        scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        **kwargs: Any,
-    ) -> None:
+        self, groups: int = 32, axis: int | None = None, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
+        beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.groups, self.axis, self.epsilon, self.center, self.scale = groups, channel_axis(axis), epsilon, center, scale
         self.beta_initializer, self.gamma_initializer = beta_initializer, gamma_initializer

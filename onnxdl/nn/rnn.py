@@ -31,16 +31,9 @@ class Recurrence(Layer):
     supports_masking = True
 
     def __init__(
-        self,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        zero_output_for_mask: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        use_cudnn: bool | str = "auto",
-        **kwargs: Any,
-    ) -> None:
+        self, return_sequences: bool = False, return_state: bool = False, go_backwards: bool = False,
+        zero_output_for_mask: bool = False, stateful: bool = False, unroll: bool = False, use_cudnn: bool | str = "auto", **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         if stateful:
             raise GraphError(f"{type(self).__name__} keeps no states between batches: take return_state=True and pass initial_state")
@@ -129,6 +122,15 @@ def _where_step(counts: Tensor, new: Tensor, old: Tensor) -> Tensor:
     if new.ndim != old.ndim:
         raise GraphError(f"a cell turns {old.ndim} axes of state into {new.ndim}; states keep their shape")
     return op.Where(op.Unsqueeze(counts, list(range(1, new.ndim))), new, old)
+
+
+def each_step(x: Tensor, function: Callable[[Tensor], Any]) -> Any:
+    """``function`` of every step of (batch, time, ...); the steps join the batch meanwhile."""
+    y = function(op.Reshape(x, [-1, *x.shape[2:]]))
+    rest = y.shape[1:]
+    if isinstance(x.shape[1], int):
+        return op.Reshape(y, [-1, x.shape[1], *rest])
+    return op.Reshape(y, op.Concat(op.Shape(x, start=0, end=2), list(rest), axis=0) if rest else op.Shape(x, start=0, end=2))
 
 
 def time_major(x: Tensor) -> Tensor:

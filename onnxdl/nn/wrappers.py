@@ -12,7 +12,7 @@ from onnxdl.graph.tensor import Tensor, as_tensor
 from onnxdl.nn.initializers import TruncatedNormal
 from onnxdl.nn.layer import Layer
 from onnxdl.nn.parameter import Parameter
-from onnxdl.nn.rnn import reversed_in_time
+from onnxdl.nn.rnn import each_step, reversed_in_time
 
 
 class Wrapper(Layer):
@@ -45,11 +45,7 @@ class TimeDistributed(Wrapper):
     def call(self, x: Tensor) -> Any:
         if any(not isinstance(d, int) for d in x.shape[2:]):
             raise ShapeError(f"TimeDistributed needs known sizes after batch and time, not {x.shape}")
-        y = self.layer(op.Reshape(x, [-1, *x.shape[2:]]))
-        rest = y.shape[1:]
-        if isinstance(x.shape[1], int):
-            return op.Reshape(y, [-1, x.shape[1], *rest])
-        return op.Reshape(y, op.Concat(op.Shape(x, start=0, end=2), list(rest), axis=0) if rest else op.Shape(x, start=0, end=2))
+        return each_step(x, self.layer)
 
 
 class Bidirectional(Layer):

@@ -22,15 +22,9 @@ class Adafactor(Optimizer):
     elementwise = False
 
     def __init__(
-        self,
-        learning_rate: float | Schedule = 0.001,
-        beta_2_decay: float = -0.8,
-        epsilon_1: float = 1e-30,
-        epsilon_2: float = 1e-3,
-        clip_threshold: float = 1.0,
-        relative_step: bool = True,
-        **options: Unpack[Options],
-    ) -> None:
+        self, learning_rate: float | Schedule = 0.001, beta_2_decay: float = -0.8, epsilon_1: float = 1e-30, epsilon_2: float = 1e-3,
+        clip_threshold: float = 1.0, relative_step: bool = True, **options: Unpack[Options],
+    ) -> None:  # fmt: skip
         super().__init__(learning_rate, **options)
         self.beta_2_decay, self.epsilon_1, self.epsilon_2, self.clip_threshold = beta_2_decay, epsilon_1, epsilon_2, clip_threshold
         self.relative_step = relative_step

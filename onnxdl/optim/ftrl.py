@@ -18,16 +18,10 @@ class Ftrl(Optimizer):
     """
 
     def __init__(
-        self,
-        learning_rate: float | Schedule = 0.001,
-        learning_rate_power: float = -0.5,
-        initial_accumulator_value: float = 0.1,
-        l1_regularization_strength: float = 0.0,
-        l2_regularization_strength: float = 0.0,
-        l2_shrinkage_regularization_strength: float = 0.0,
-        beta: float = 0.0,
-        **options: Unpack[Options],
-    ) -> None:
+        self, learning_rate: float | Schedule = 0.001, learning_rate_power: float = -0.5, initial_accumulator_value: float = 0.1,
+        l1_regularization_strength: float = 0.0, l2_regularization_strength: float = 0.0,
+        l2_shrinkage_regularization_strength: float = 0.0, beta: float = 0.0, **options: Unpack[Options],
+    ) -> None:  # fmt: skip
         super().__init__(learning_rate, **options)
         self.power, self.beta, self.shrinkage = learning_rate_power, beta, l2_shrinkage_regularization_strength
         self.l1, self.l2 = l1_regularization_strength, l2_regularization_strength

@@ -11,8 +11,8 @@ from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 from onnxdl.optim.accumulation import either
 from onnxdl.optim.clipping import squared_norm
-from onnxdl.optim.optimizer import Optimizer
-from onnxdl.optim.weights import Schedule, Shaped, Update, Weight
+from onnxdl.optim.optimizer import Optimizer, Wrapper
+from onnxdl.optim.weights import Shaped, Update, Weight
 
 if TYPE_CHECKING:
     from onnxdl.runtime.cells import Cell
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SCALE, GOOD = "loss_scale", "good_steps"
 
 
-class LossScaleOptimizer(Optimizer):
+class LossScaleOptimizer(Wrapper):
     """Another optimizer, given the gradients of the scaled loss divided by the scale (Micikevicius et al. 2018).
 
     The scale doubles after ``dynamic_growth_steps`` steps in a row with finite gradients. At a step with one that is not
@@ -29,16 +29,7 @@ class LossScaleOptimizer(Optimizer):
 
     def __init__(self, inner_optimizer: Optimizer, initial_scale: float = 2.0**15, dynamic_growth_steps: int = 2000) -> None:
         self.inner_optimizer, self.initial_scale, self.dynamic_growth_steps = inner_optimizer, initial_scale, dynamic_growth_steps
-        super().__init__(inner_optimizer.learning_rate)
-
-    @property
-    def learning_rate(self) -> float | Schedule:
-        """The other optimizer's."""
-        return self.inner_optimizer.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float | Schedule) -> None:
-        self.inner_optimizer.learning_rate = value
+        super().__init__(inner_optimizer)
 
     def follow(self, cells: Mapping[str, Cell]) -> None:
         self.inner_optimizer.follow(cells)

@@ -11,8 +11,8 @@ import numpy as np
 from onnxdl.errors import GraphError
 from onnxdl.graph.tensor import Tensor
 from onnxdl.graph.trace import scope
-from onnxdl.optim.optimizer import Optimizer
-from onnxdl.optim.weights import Schedule, Shaped, Update, Weight
+from onnxdl.optim.optimizer import Optimizer, Wrapper
+from onnxdl.optim.weights import Shaped, Update, Weight
 
 if TYPE_CHECKING:
     from onnxdl.runtime.cells import Cell
@@ -25,7 +25,7 @@ class OptimizerMap(NamedTuple):
     optimizer_map: Mapping[str, Optimizer]
 
 
-class MultiOptimizer(Optimizer):
+class MultiOptimizer(Wrapper):
     r"""Optimizers by group: ``MultiOptimizer(OptimizerMap(Adam(1e-3), {r"encoder\..*": Adam(1e-4)}))`` has two rates.
 
     The entries of the State are those of the default optimizer, and of the others under their number, from 1.
@@ -35,7 +35,7 @@ class MultiOptimizer(Optimizer):
         optimizer_map = OptimizerMap(*optimizer_map)  # a configuration holds a list
         self.patterns = list(optimizer_map.optimizer_map)
         self.optimizers = [optimizer_map.default_optimizer, *optimizer_map.optimizer_map.values()]
-        super().__init__(optimizer_map.default_optimizer.learning_rate)
+        super().__init__(self.optimizers[0])
 
     def follow(self, cells: Mapping[str, Cell]) -> None:
         for i, optimizer in enumerate(self.optimizers):
@@ -43,24 +43,15 @@ class MultiOptimizer(Optimizer):
             optimizer.follow({**own, "step": cells["step"]} if own else {})
         self._cells = {"step": cells["step"]} if cells else {}
 
-    @property
-    def learning_rate(self) -> float | Schedule:
-        """That of the default optimizer."""
-        return self.optimizers[0].learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float | Schedule) -> None:
-        self.optimizers[0].learning_rate = value
-
     def start(self, weights: Mapping[str, Shaped]) -> dict[str, np.ndarray]:
-        groups = [{name: p for name, p in weights.items() if self._group(name) == i} for i in range(len(self.optimizers))]
+        groups = [{name: p for name, p in weights.items() if _group(name, self.patterns) == i} for i in range(len(self.optimizers))]
         started = [o.start(group) if group else {} for o, group in zip(self.optimizers, groups, strict=True)]
         return {_prefix(i) + name: array for i, entries in enumerate(started) for name, array in entries.items()}
 
     def apply(self, weights: Sequence[Weight], state: Mapping[str, Tensor], step: Tensor) -> Update:
         new = Update({}, {})
         for i, optimizer in enumerate(self.optimizers):
-            group = [w for w in weights if self._group(w.name) == i]
+            group = [w for w in weights if _group(w.name, self.patterns) == i]
             if not group:
                 continue
             names = optimizer.start({w.name: w.value for w in group})
@@ -70,11 +61,12 @@ class MultiOptimizer(Optimizer):
             new.state.update((_prefix(i) + name, t) for name, t in update.state.items())
         return new
 
-    def _group(self, name: str) -> int:
-        found = [i for i, pattern in enumerate(self.patterns, 1) if re.fullmatch(pattern, name)]
-        if len(found) > 1:
-            raise GraphError(f"several optimizers are given for {name!r}: the patterns {', '.join(self.patterns[i - 1] for i in found)}")
-        return found[0] if found else 0
+
+def _group(name: str, patterns: Sequence[str]) -> int:
+    found = [i for i, pattern in enumerate(patterns, 1) if re.fullmatch(pattern, name)]
+    if len(found) > 1:
+        raise GraphError(f"several optimizers are given for {name!r}: the patterns {', '.join(patterns[i - 1] for i in found)}")
+    return found[0] if found else 0
 
 
 def _prefix(group: int) -> str:

@@ -23,26 +23,12 @@ class Muon(Optimizer):
     elementwise = False
 
     def __init__(
-        self,
-        learning_rate: float | Schedule = 0.001,
-        adam_beta_1: float = 0.9,
-        adam_beta_2: float = 0.999,
-        adam_weight_decay: float | None = 0.004,
-        epsilon: float = 1e-7,
-        weight_decay: float | None = 0.004,
-        *,
-        exclude_layers: Sequence[str] = (),
-        exclude_embeddings: bool = True,
-        adam_lr_ratio: float = 1.0,
-        momentum: float = 0.95,
-        muon_a: float = 3.4445,
-        muon_b: float = -4.775,
-        muon_c: float = 2.0315,
-        ns_steps: int = 5,
-        nesterov: bool = True,
-        rms_rate: float | None = 0.2,
-        **options: Unpack[OptionsBesideDecay],
-    ) -> None:
+        self, learning_rate: float | Schedule = 0.001, adam_beta_1: float = 0.9, adam_beta_2: float = 0.999,
+        adam_weight_decay: float | None = 0.004, epsilon: float = 1e-7, weight_decay: float | None = 0.004, *,
+        exclude_layers: Sequence[str] = (), exclude_embeddings: bool = True, adam_lr_ratio: float = 1.0, momentum: float = 0.95,
+        muon_a: float = 3.4445, muon_b: float = -4.775, muon_c: float = 2.0315, ns_steps: int = 5, nesterov: bool = True,
+        rms_rate: float | None = 0.2, **options: Unpack[OptionsBesideDecay],
+    ) -> None:  # fmt: skip
         super().__init__(learning_rate, weight_decay=weight_decay, **options)
         self.adam = Adam(learning_rate, adam_beta_1, adam_beta_2, epsilon, weight_decay=adam_weight_decay)
         self.scalars, self.adam_lr_ratio = self.adam.scalars, adam_lr_ratio

@@ -192,6 +192,23 @@ class Optimizer(Configurable):
         return new
 
 
+class Wrapper(Optimizer):
+    """An optimizer around others; its learning rate is that of the leading one."""
+
+    def __init__(self, leading: Optimizer) -> None:
+        self._leading = leading
+        super().__init__(leading.learning_rate)
+
+    @property
+    def learning_rate(self) -> float | Schedule:
+        """The leading optimizer's."""
+        return self._leading.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float | Schedule) -> None:
+        self._leading.learning_rate = value
+
+
 def get(optimizer: Any) -> Optimizer:
     """An optimizer by Keras's name, or as given."""
     from onnxdl.names import resolve

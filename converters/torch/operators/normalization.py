@@ -11,6 +11,7 @@ from onnxdl.converters.torch.aten import Size, aten, axis_of, expanded, reshaped
 from onnxdl.converters.torch.operators.reductions import count
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor, as_tensor
+from onnxdl.nn.normalization import by_batch_statistics, moved, unbiased
 
 _Statistics = tuple[Tensor, Tensor | None, Tensor | None, Tensor, Tensor]
 
@@ -37,20 +38,12 @@ def _batch_norm(
         beta = bias if bias is not None else op.Expand(np.zeros(1, running_mean.dtype), np.array(n, np.int64))
         y = op.BatchNormalization(x, gamma, beta, running_mean, running_var, epsilon=eps)
         return y, running_mean, running_var, running_mean, 1.0 / op.Sqrt(running_var + eps)
-    others = [i for i in range(x.ndim) if i != 1]
-    centre = op.ReduceMean(x, others)
-    centred = x - centre
-    variance = op.ReduceMean(centred * centred, others)
-    scale = 1.0 / op.Sqrt(variance + eps)
-    y = centred * (scale if weight is None else scale * _per_channel(weight, x))
-    y = y if bias is None else y + _per_channel(bias, x)
-    flat = [op.Reshape(t, [-1]) for t in (centre, variance, scale)]
+    y, mean, variance = by_batch_statistics(x, weight, bias, eps)
+    used = mean, 1.0 / op.Sqrt(variance + eps)
     if running_mean is None or running_var is None:
-        return y, None, None, flat[0], flat[2]
-    n = count(x, others)
-    unbiased = flat[1] * (n / (n - 1.0))
-    moved = [old * (1 - momentum) + new.astype(old.dtype) * momentum for old, new in ((running_mean, flat[0]), (running_var, unbiased))]
-    return y, moved[0], moved[1], flat[0], flat[2]
+        return y, None, None, *used
+    moved_mean = moved(running_mean, mean.astype(running_mean.dtype), 1 - momentum)
+    return y, moved_mean, moved(running_var, unbiased(variance, x).astype(running_var.dtype), 1 - momentum), *used
 
 
 @aten("batch_norm")

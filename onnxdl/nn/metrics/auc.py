@@ -29,16 +29,10 @@ class AUC(Metric):
     """
 
     def __init__(
-        self,
-        num_thresholds: int = 200,
-        curve: str = "ROC",
-        summation_method: str = "interpolation",
-        name: str | None = None,
-        thresholds: Sequence[float] | None = None,
-        multi_label: bool = False,
-        label_weights: Sequence[float] | None = None,
+        self, num_thresholds: int = 200, curve: str = "ROC", summation_method: str = "interpolation", name: str | None = None,
+        thresholds: Sequence[float] | None = None, multi_label: bool = False, label_weights: Sequence[float] | None = None,
         from_logits: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(name)
         if curve not in ("ROC", "PR") or summation_method.lower() not in ("interpolation", "minoring", "majoring"):
             raise GraphError(f"AUC knows no curve {curve!r} summed by {summation_method!r}")

@@ -78,15 +78,9 @@ class IoU(Metric):
     """
 
     def __init__(
-        self,
-        num_classes: int,
-        target_class_ids: Sequence[int],
-        name: str | None = None,
-        ignore_class: int | None = None,
-        sparse_y_true: bool = True,
-        sparse_y_pred: bool = True,
-        axis: int = -1,
-    ) -> None:
+        self, num_classes: int, target_class_ids: Sequence[int], name: str | None = None, ignore_class: int | None = None,
+        sparse_y_true: bool = True, sparse_y_pred: bool = True, axis: int = -1,
+    ) -> None:  # fmt: skip
         super().__init__(name)
         if max(target_class_ids) >= num_classes:
             raise GraphError(f"class {max(target_class_ids)} is none of {num_classes}")
@@ -133,14 +127,9 @@ class MeanIoU(IoU):
     """The mean IoU of all classes."""
 
     def __init__(
-        self,
-        num_classes: int,
-        name: str | None = None,
-        ignore_class: int | None = None,
-        sparse_y_true: bool = True,
-        sparse_y_pred: bool = True,
-        axis: int = -1,
-    ) -> None:
+        self, num_classes: int, name: str | None = None, ignore_class: int | None = None, sparse_y_true: bool = True,
+        sparse_y_pred: bool = True, axis: int = -1,
+    ) -> None:  # fmt: skip
         super().__init__(num_classes, range(num_classes), name, ignore_class, sparse_y_true, sparse_y_pred, axis)
 
 
@@ -148,14 +137,9 @@ class OneHotIoU(IoU):
     """IoU of one-hot labels, and of one score a class unless ``sparse_y_pred``."""
 
     def __init__(
-        self,
-        num_classes: int,
-        target_class_ids: Sequence[int],
-        name: str | None = None,
-        ignore_class: int | None = None,
-        sparse_y_pred: bool = False,
-        axis: int = -1,
-    ) -> None:
+        self, num_classes: int, target_class_ids: Sequence[int], name: str | None = None, ignore_class: int | None = None,
+        sparse_y_pred: bool = False, axis: int = -1,
+    ) -> None:  # fmt: skip
         super().__init__(num_classes, target_class_ids, name, ignore_class, False, sparse_y_pred, axis)
 
 
