@@ -42,7 +42,7 @@ def accumulated(
         slots = dict(metric.slots())
         assert set(added) == set(slots)
         total = {n: trace.input(f"slot/{n}", "float32", shape) + added[n] for n, shape in slots.items()}
-        model = trace.model({"value": metric.result(**total), **{f"next/{n}": t for n, t in total.items()}})
+        model = trace.model({"value": metric.value(**total), **{f"next/{n}": t for n, t in total.items()}})
     session = create_session(ir.to_proto(model).SerializeToString())
     state = {f"slot/{n}": np.zeros(shape, np.float32) for n, shape in slots.items()}
     values = []
@@ -67,6 +67,36 @@ def test_metric_agrees_with_keras(case: Case, weighted: bool) -> None:
     for i, (y_true, y_pred) in enumerate(given):
         reference.update_state(y_true, y_pred, sample_weight=None if weights is None else weights[i])
         np.testing.assert_allclose(ours[i], np.asarray(reference.result()), rtol=2e-5, atol=2e-6, err_msg=f"after batch {i}")
+
+
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")
+@pytest.mark.parametrize("kind", ["MeanSquaredError", "SparseCategoricalAccuracy", "AUC", "F1Score", "MeanIoU", "R2Score"])
+def test_a_metric_may_be_used_outside_a_program(kind: str) -> None:
+    case = next(c for c in CASES if c.kind == kind)
+    ours, theirs = getattr(metrics, case.kind)(**case.options), getattr(keras().metrics, case.kind)(**case.options)
+    for y_true, y_pred in batches(case):
+        ours.update_state(y_true, y_pred)
+        theirs.update_state(y_true, y_pred)
+        np.testing.assert_allclose(ours.result().numpy(), np.asarray(theirs.result()), rtol=2e-5, atol=2e-6)
+    ours.reset_state()
+    theirs.reset_state()
+    np.testing.assert_allclose(ours(*batches(case)[1]).numpy(), np.asarray(theirs(*batches(case)[1])), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", ["Mean", "Sum"])
+def test_running_numbers_of_a_custom_loop(kind: str) -> None:
+    ours, theirs = getattr(metrics, kind)(), getattr(keras().metrics, kind)()
+    assert float(ours.result()) == 0.0
+    for values, weights in (
+        (3.0, None),
+        ([1.0, 2.0, 6.0], [0.5, 1.0, 2.0]),
+        (np.ones((2, 3), np.float32), np.array([1.0, 3.0], np.float32)),
+    ):
+        ours.update_state(values, sample_weight=weights)
+        theirs.update_state(values, sample_weight=weights)
+        assert float(ours.result()) == pytest.approx(float(theirs.result()))
+    ours.reset_state()
+    assert float(ours(np.array([2.0, 4.0], np.float32))) == {"Mean": 3.0, "Sum": 6.0}[kind]
 
 
 def test_every_metric_of_keras_has_a_case() -> None:

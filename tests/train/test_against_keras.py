@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import onnxdl as ox
-from onnxdl import nn
+from onnxdl import nn, optim
 from tests.keras_backend import keras
 
 STEPS, BATCH = 100, 16
@@ -118,3 +118,20 @@ def test_the_lectures_text_classifier_runs_letter_for_letter(capsys: pytest.Capt
     printed = capsys.readouterr().out
     assert all(name in printed for name in ("Embedding", "LSTM", "Dense", "Dropout", "(batch, 500)"))
     assert "4,632" in printed  # 31 * 10 + 4 * 5 * (10 + 5 + 1) + 6 * 500 + 501 * 2
+
+
+def test_single_batches_are_told_as_keras_tells_them() -> None:
+    rng = np.random.default_rng(3)
+    batches = [(rng.normal(size=(n, 4)).astype(np.float32), rng.integers(0, 3, n)) for n in (5, 8, 2)]
+    kernel, bias = rng.normal(size=(4, 3)).astype(np.float32), np.zeros(3, np.float32)
+    k = keras()
+    theirs = k.Sequential([k.layers.Input((4,)), k.layers.Dense(3, activation="softmax")])
+    theirs.compile(k.optimizers.SGD(0.1), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    ours = ox.Sequential([ox.Input((4,)), nn.Dense(3, activation="softmax")])
+    ours.compile(optim.SGD(0.1), "sparse_categorical_crossentropy", metrics=["accuracy"], device="cpu")
+    for model in (ours, theirs):
+        model.set_weights([kernel, bias])
+    for method in ("train_on_batch", "test_on_batch"):
+        for i, (x, y) in enumerate(batches):
+            told, expected = getattr(ours, method)(x, y), getattr(theirs, method)(x, y)
+            np.testing.assert_allclose(told, np.asarray(expected, np.float64), rtol=1e-5, err_msg=f"{method}, batch {i}")

@@ -1,6 +1,6 @@
 """Metrics, accumulated in the graph across batches.
 
-A metric declares scalars or vectors of State that start at zero, adds each batch to them, and gives its result from them.
+A metric declares scalars or vectors of State that start at zero, adds each batch to them, and gives its value from them.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ from onnxdl.nn.metrics.regression import (
     cosine_similarity,
     pearson_correlation,
 )
+from onnxdl.nn.metrics.running import Mean, Sum
 
 KINDS: tuple[type[Metric], ...] = (
     AUC, Accuracy, BinaryAccuracy, BinaryCrossentropy, BinaryIoU, CategoricalAccuracy, CategoricalCrossentropy, CategoricalHinge,
@@ -141,6 +142,7 @@ __all__ = [
     "KLDivergence",
     "LogCoshError",
     "LossMetric",
+    "Mean",
     "MeanAbsoluteError",
     "MeanAbsolutePercentageError",
     "MeanIoU",
@@ -165,6 +167,7 @@ __all__ = [
     "SparseTopKCategoricalAccuracy",
     "SpecificityAtSensitivity",
     "SquaredHinge",
+    "Sum",
     "TopKCategoricalAccuracy",
     "TrueNegatives",
     "TruePositives",

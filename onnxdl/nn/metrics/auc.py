@@ -54,7 +54,7 @@ class AUC(Metric):
             sample_weight = weights if sample_weight is None else weights * op.Reshape(sample_weight, [-1, 1])
         return counts(y_true, y_pred, self.thresholds, sample_weight, self.multi_label)
 
-    def result(self, **slots: Tensor) -> Tensor:
+    def value(self, **slots: Tensor) -> Tensor:
         areas = op.ReduceSum(self._areas(slots), [0], keepdims=0)
         if not self.multi_label:
             return areas

@@ -68,11 +68,11 @@ class Counting(Metric):
         found = counts(y_true, y_pred, self.thresholds, sample_weight)
         return {name: found[name] for name in self.kept}
 
-    def result(self, **slots: Tensor) -> Tensor:
-        value = self.value(**slots)
-        return op.Squeeze(value, [0]) if len(self.thresholds) == 1 else value
-
     def value(self, **slots: Tensor) -> Tensor:
+        values = self.at_thresholds(**slots)
+        return op.Squeeze(values, [0]) if len(self.thresholds) == 1 else values
+
+    def at_thresholds(self, **slots: Tensor) -> Tensor:
         """One number a threshold."""
         return slots[self.kept[0]]
 
@@ -116,7 +116,7 @@ class Precision(Counting):
 
     kept = ("true_positives", "false_positives")
 
-    def value(self, **slots: Tensor) -> Tensor:
+    def at_thresholds(self, **slots: Tensor) -> Tensor:
         return precision(slots)
 
 
@@ -125,7 +125,7 @@ class Recall(Counting):
 
     kept = ("true_positives", "false_negatives")
 
-    def value(self, **slots: Tensor) -> Tensor:
+    def at_thresholds(self, **slots: Tensor) -> Tensor:
         return recall(slots)
 
 
@@ -164,7 +164,7 @@ class SensitivityAtSpecificity(BestAt):
     def __init__(self, specificity: float, num_thresholds: int = 200, class_id: int | None = None, name: str | None = None) -> None:
         super().__init__(specificity, num_thresholds, class_id, name)
 
-    def result(self, **slots: Tensor) -> Tensor:
+    def value(self, **slots: Tensor) -> Tensor:
         return self.best(recall(slots), specificity(slots))
 
 
@@ -174,7 +174,7 @@ class SpecificityAtSensitivity(BestAt):
     def __init__(self, sensitivity: float, num_thresholds: int = 200, class_id: int | None = None, name: str | None = None) -> None:
         super().__init__(sensitivity, num_thresholds, class_id, name)
 
-    def result(self, **slots: Tensor) -> Tensor:
+    def value(self, **slots: Tensor) -> Tensor:
         return self.best(specificity(slots), recall(slots))
 
 
@@ -184,7 +184,7 @@ class PrecisionAtRecall(BestAt):
     def __init__(self, recall: float, num_thresholds: int = 200, class_id: int | None = None, name: str | None = None) -> None:
         super().__init__(recall, num_thresholds, class_id, name)
 
-    def result(self, **slots: Tensor) -> Tensor:
+    def value(self, **slots: Tensor) -> Tensor:
         return self.best(precision(slots), recall(slots))
 
 
@@ -194,5 +194,5 @@ class RecallAtPrecision(BestAt):
     def __init__(self, precision: float, num_thresholds: int = 200, class_id: int | None = None, name: str | None = None) -> None:
         super().__init__(precision, num_thresholds, class_id, name)
 
-    def result(self, **slots: Tensor) -> Tensor:
+    def value(self, **slots: Tensor) -> Tensor:
         return self.best(recall(slots), precision(slots))

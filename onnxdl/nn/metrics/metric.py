@@ -11,7 +11,7 @@ import numpy as np
 from onnxdl.config import Configurable
 from onnxdl.errors import GraphError
 from onnxdl.graph import op
-from onnxdl.graph.tensor import Tensor, as_tensor
+from onnxdl.graph.tensor import Tensor, as_tensor, tensor
 from onnxdl.names import snake_case
 from onnxdl.nn.losses.loss import Loss, aligned
 from onnxdl.nn.metrics.variables import MetricVariable
@@ -20,10 +20,11 @@ Slots = Mapping[str, tuple[int, ...]]
 
 
 class Metric(Configurable):
-    """What training reports beside the loss; write your own by ``slots``, ``update`` and ``result``.
+    """What training reports beside the loss; write your own by ``slots``, ``update`` and ``value``.
 
     Or as in Keras: ``add_variable`` in the constructor, ``update_state(y_true, y_pred, sample_weight)`` that assigns the
-    variables, and ``result()`` without arguments; such a metric can be used outside a program too.
+    variables, and ``result()``. Outside a program ``update_state`` takes a batch in, ``result()`` gives the value so far,
+    and ``reset_state()`` begins anew.
 
     Args:
         name: its name in logs; by default the class's in snake case.
@@ -35,6 +36,7 @@ class Metric(Configurable):
     def __init__(self, name: str | None = None) -> None:
         self.name = name or snake_case(type(self).__name__)
         self.variables: list[MetricVariable] = []
+        self._seen: dict[str, Tensor] = {}
 
     def add_variable(self, shape: Sequence[int] = (), initializer: Any = "zeros", dtype: Any = None, *, name: str | None = None) -> Any:
         """A new variable, float32 and zero at first."""
@@ -49,13 +51,29 @@ class Metric(Configurable):
         return self.add_variable(shape, initializer, dtype, name=name)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Takes a batch into the variables; for metrics in Keras's style."""
-        raise GraphError(f"{type(self).__name__} does not define update_state(); its update() writes what a batch adds")
+        """Takes a batch in: of arrays, outside a program."""
+
+        def before(slot: str, shape: tuple[int, ...]) -> Tensor:
+            return self._seen.get(slot, tensor(np.zeros(shape, np.float32)))
+
+        weight = None if sample_weight is None else as_tensor(sample_weight)
+        seen = self.advanced(before, as_tensor(y_true), as_tensor(y_pred), weight)
+        self._seen = {slot: tensor(total.numpy()) for slot, total in seen.items()}
+
+    def result(self) -> Tensor:
+        """The value of what was seen outside a program."""
+        return self.value(**(self._seen or {slot: tensor(np.zeros(shape, np.float32)) for slot, shape in self.slots().items()}))
 
     def reset_state(self) -> None:
         """Forgets what was seen outside a program."""
+        self._seen = {}
         for variable in self.variables:
             variable.current = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Takes a batch in, outside a program; the value so far."""
+        self.update_state(*args, **kwargs)
+        return as_tensor(self.result())
 
     @property
     def plain(self) -> bool:
@@ -72,9 +90,9 @@ class Metric(Configurable):
         """What a batch adds to each slot."""
         raise GraphError(f"{type(self).__name__} does not define update()")
 
-    def result(self, **slots: Tensor) -> Tensor:
+    def value(self, **slots: Tensor) -> Tensor:
         """The metric's value from what was accumulated."""
-        raise GraphError(f"{type(self).__name__} does not define result()")
+        raise GraphError(f"{type(self).__name__} does not define value()")
 
     def advanced(self, before: Before, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> dict[str, Tensor]:
         """What was accumulated with a batch more, ``before(slot, shape)`` being what there was."""
@@ -91,7 +109,7 @@ class Metric(Configurable):
     def value_of(self, accumulated: Mapping[str, Tensor]) -> Tensor:
         """The metric's value from what was accumulated."""
         if not self.in_style_of_keras:
-            return self.result(**accumulated)
+            return self.value(**accumulated)
         for variable in self.variables:
             variable.current = accumulated[variable.name]
         value = as_tensor(self.result())
@@ -128,7 +146,7 @@ class MeanMetric(Metric):
         weighted = any(factor is not None for factor in (sample_weight, y_pred.mask, found.mask))
         return {"total": op.ReduceSum(values * weight if weighted else values, keepdims=0), "count": op.ReduceSum(weight, keepdims=0)}
 
-    def result(self, **slots: Tensor) -> Tensor:
+    def value(self, **slots: Tensor) -> Tensor:
         return no_nan(slots["total"], slots["count"])
 
 
@@ -149,7 +167,7 @@ class LossMetric(Metric):
         samples = op.ReduceSum(op.ReduceMean(ones, list(range(1, ones.ndim)), keepdims=0) if ones.ndim > 1 else ones, keepdims=0)
         return {"total": self.loss(y_true, y_pred, sample_weight) * samples, "count": samples}
 
-    def result(self, **slots: Tensor) -> Tensor:
+    def value(self, **slots: Tensor) -> Tensor:
         return no_nan(slots["total"], slots["count"])
 
 

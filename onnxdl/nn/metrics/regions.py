@@ -49,7 +49,7 @@ class FBetaScore(Metric):
         weight = None if sample_weight is None else aligned(op.Cast(sample_weight, to="float32"), y_pred)
         return {name: op.ReduceSum(x if weight is None else x * weight, axes, keepdims=0) for name, x in found.items()}
 
-    def result(self, **slots: Tensor) -> Tensor:
+    def value(self, **slots: Tensor) -> Tensor:
         tp, labels = slots["true_positives"], slots["true_positives"] + slots["false_negatives"]
         precision, recall = tp / (tp + slots["false_positives"] + EPSILON), tp / (labels + EPSILON)
         score = precision * recall / (self.beta**2 * precision + recall + EPSILON) * (1 + self.beta**2)
@@ -103,7 +103,7 @@ class IoU(Metric):
     def _one_hot(self, numbers: Tensor) -> Tensor:
         return op.Cast(op.Equal(numbers, np.arange(self.num_classes)[None, :]), to="float32")
 
-    def result(self, **slots: Tensor) -> Tensor:
+    def value(self, **slots: Tensor) -> Tensor:
         confusion = slots["confusion"]
         right = op.ReduceSum(confusion * np.eye(self.num_classes, dtype=np.float32), [0], keepdims=0)
         union = op.ReduceSum(confusion, [0], keepdims=0) + op.ReduceSum(confusion, [1], keepdims=0) - right

@@ -44,8 +44,8 @@ class RootMeanSquaredError(MeanMetric):
         y_true, y_pred = as_pair(y_true, y_pred)
         return (y_pred - y_true) * (y_pred - y_true)
 
-    def result(self, **slots: Tensor) -> Tensor:
-        return op.Sqrt(super().result(**slots))
+    def value(self, **slots: Tensor) -> Tensor:
+        return op.Sqrt(super().value(**slots))
 
 
 class R2Score(Metric):
@@ -77,7 +77,7 @@ class R2Score(Metric):
         sums = {"squares": y_true * y_true * weight, "total": y_true * weight, "residual": residual * residual * weight, "count": weight}
         return {"samples": op.ReduceSum(ones, keepdims=0), **{slot: op.ReduceSum(x, [0], keepdims=0) for slot, x in sums.items()}}
 
-    def result(self, **slots: Tensor) -> Tensor:
+    def value(self, **slots: Tensor) -> Tensor:
         variance = slots["squares"] - slots["total"] * slots["total"] / slots["count"]
         scores = 1.0 - slots["residual"] / variance
         scores = op.Where(op.IsInf(scores), 0.0, scores)
