@@ -89,6 +89,8 @@ def test_running_numbers_of_a_custom_loop(kind: str) -> None:
     assert float(ours.result()) == 0.0
     for values, weights in (
         (3.0, None),
+        (np.arange(6, dtype=np.float32).reshape(2, 3), None),
+        (np.ones((2, 3), np.float32), np.arange(6, dtype=np.float32).reshape(2, 3)),
         ([1.0, 2.0, 6.0], [0.5, 1.0, 2.0]),
         (np.ones((2, 3), np.float32), np.array([1.0, 3.0], np.float32)),
     ):
