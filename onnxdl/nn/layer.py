@@ -150,6 +150,12 @@ class Layer(Configurable):
         """The output's mask, for layers that support masking: which steps count, bool (batch, time); by default the input's."""
         return mask
 
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The output's shape for the input's, or a structure of shapes; unknown sizes are None. The layer is built by it."""
+        from onnxdl.nn.symbolic import output_shape
+
+        return output_shape(self, input_shape)
+
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments by name, as plain data, with the present name and ``trainable``."""
         accepted = inspect.signature(type(self).__init__).parameters

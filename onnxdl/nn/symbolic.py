@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -78,6 +79,22 @@ def record(layer: Layer, args: Any, kwargs: dict[str, Any], training: bool | Non
     outcome = map_tensors(lambda t: handles[id(t)], result)
     layer.note_call(args, outcome)
     return outcome
+
+
+def output_shape(layer: Layer, input_shape: Any) -> Any:
+    """The shapes of a layer's outputs for those of its input, which is a tensor or a list or dict of them."""
+    count = itertools.count()
+    with scratch_trace() as trace:
+
+        def of_shapes(tree: Any) -> Any:
+            if isinstance(tree, dict):
+                return {k: of_shapes(v) for k, v in tree.items()}
+            if any(isinstance(d, list | tuple) for d in tree):
+                return [of_shapes(v) for v in tree]
+            return trace.input(f"x{next(count)}", "float32", [f"size_{i}" if d is None else d for i, d in enumerate(tree)])
+
+        outputs = layer(of_shapes(input_shape))
+        return map_tensors(lambda t: tuple(d if isinstance(d, int) else None for d in t.shape), outputs)
 
 
 def scratch_trace(*, training: bool = False) -> Trace:

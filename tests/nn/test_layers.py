@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -237,6 +238,19 @@ def test_configuration_makes_the_same_layer(case: Case) -> None:
         return
     again = type(layer).from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize(("make", "shape", "expected"), [
+    (lambda: nn.Dense(4), (None, 3), (None, 4)),
+    (lambda: nn.Conv2D(8, 3, strides=2, padding="same"), (None, 3, 9, 8), (None, 8, 5, 4)),
+    (lambda: nn.Embedding(10, 6), (None, 7), (None, 7, 6)),
+    (lambda: nn.LSTM(5, return_sequences=True), (2, None, 3), (2, None, 5)),
+    (lambda: nn.Concatenate(), [(None, 3), (None, 4)], (None, 7)),
+])  # fmt: skip
+def test_the_output_shape_follows_from_the_input_shape(make: Callable[[], nn.Layer], shape: Any, expected: tuple[int | None, ...]) -> None:
+    layer = make()
+    assert layer.compute_output_shape(shape) == expected
+    assert layer.built
 
 
 def test_every_layer_has_a_case() -> None:
