@@ -11,7 +11,7 @@ from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 from onnxdl.optim.accumulation import either
 from onnxdl.optim.clipping import squared_norm
-from onnxdl.optim.optimizer import Optimizer, Wrapper
+from onnxdl.optim.optimizer import Optimizer, OptimizerWrapper
 from onnxdl.optim.weights import Shaped, Update, Weight
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SCALE, GOOD = "loss_scale", "good_steps"
 
 
-class LossScaleOptimizer(Wrapper):
+class LossScaleOptimizer(OptimizerWrapper):
     """Another optimizer, given the gradients of the scaled loss divided by the scale (Micikevicius et al. 2018).
 
     The scale doubles after ``dynamic_growth_steps`` steps in a row with finite gradients. At a step with one that is not

@@ -11,7 +11,7 @@ import numpy as np
 from onnxdl.errors import GraphError
 from onnxdl.graph.tensor import Tensor
 from onnxdl.graph.trace import scope
-from onnxdl.optim.optimizer import Optimizer, Wrapper
+from onnxdl.optim.optimizer import Optimizer, OptimizerWrapper
 from onnxdl.optim.weights import Shaped, Update, Weight
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class OptimizerMap(NamedTuple):
     optimizer_map: Mapping[str, Optimizer]
 
 
-class MultiOptimizer(Wrapper):
+class MultiOptimizer(OptimizerWrapper):
     r"""Optimizers by group: ``MultiOptimizer(OptimizerMap(Adam(1e-3), {r"encoder\..*": Adam(1e-4)}))`` has two rates.
 
     The entries of the State are those of the default optimizer, and of the others under their number, from 1.

@@ -192,7 +192,7 @@ class Optimizer(Configurable):
         return new
 
 
-class Wrapper(Optimizer):
+class OptimizerWrapper(Optimizer):
     """An optimizer around others; its learning rate is that of the leading one."""
 
     def __init__(self, leading: Optimizer) -> None:
