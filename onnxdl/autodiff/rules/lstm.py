@@ -7,6 +7,7 @@ In a training step for the CPU a plain LSTM is written anew as a Scan that also 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -108,14 +109,15 @@ def may_be_rewritten(
     return plain and lengths is None and p is None and not attributes.get("clip") and not attributes.get("input_forget")
 
 
-def leaving_gates(x: Tensor, w: Tensor, r: Tensor, biases: Sequence[Tensor | None], first: Tensor, initial_c: Tensor) -> Kept:
-    """The forward pass of an LSTM as a Scan."""
-    units = int(dim_of(r, 1)[0])  # known, as checked
-    bias = None if biases[0] is None else op.Add(*biases)
-    inputs = op.Reshape(op.Gemm(rows(x), w, bias, transB=1), concat_dims(dim_of(x, 0), dim_of(x, 1), dim_of(w, 0)))
+def leaving_gates(run: Run) -> Run:
+    """A direction of an LSTM with its forward pass written anew: a Scan that also leaves its gates."""
+    units = int(dim_of(run.r, 1)[0])  # known, as checked
+    bias = None if run.wb is None or run.rb is None else run.wb + run.rb
+    x, initial_c = run.x, zero_state(run.x, run.r) if run.initial_c is None else run.initial_c
+    inputs = op.Reshape(op.Gemm(rows(x), run.w, bias, transB=1), concat_dims(dim_of(x, 0), dim_of(x, 1), dim_of(run.w, 0)))
 
     def step(h: Tensor, c: Tensor, inputs_t: Tensor) -> list[Tensor]:
-        z = op.Gemm(h, r, inputs_t, transB=1)
+        z = op.Gemm(h, run.r, inputs_t, transB=1)
         zg, zc = op.Split(z, np.array([3 * units, units], np.int64), axis=-1, outputs=2)
         gates_t, candidate = op.Sigmoid(zg), op.Tanh(zc)
         i, o, f = op.Split(gates_t, axis=-1, num_outputs=3)
@@ -124,8 +126,8 @@ def leaving_gates(x: Tensor, w: Tensor, r: Tensor, biases: Sequence[Tensor | Non
         h = o * squashed
         return [h, c, h, c, gates_t, candidate, squashed]
 
-    last_h, last_c, h, c, gates, candidate, squashed = op.Scan(first, initial_c, inputs, body=step, num_scan_inputs=1)
-    return Kept(h, c, gates, candidate, squashed, last_h, last_c)
+    last_h, last_c, h, c, gates, candidate, squashed = op.Scan(run.first, initial_c, inputs, body=step, num_scan_inputs=1)
+    return replace(run, before=states_before(run.first, h), kept=Kept(h, c, gates, candidate, squashed, last_h, last_c))
 
 
 def replace_outputs(y: Sequence[Tensor], forward: Sequence[Kept], reverses: Sequence[bool], batch_first: bool) -> None:

@@ -24,6 +24,7 @@ class Run:
     wb: Tensor | None
     rb: Tensor | None
     peepholes: list[Tensor] | None
+    first: Tensor  # the state to begin with, [B, H]
     before: Tensor  # the state before each step, [T, B, H]
     initial_c: Tensor | None  # [B, H]
     gates: list[Gate]
@@ -31,6 +32,7 @@ class Run:
     gh: Tensor | None  # [B, H]
     gc: Tensor | None
     valid: Tensor | None  # [T, B, 1]: one while the sequence lasts, zero after
+    flip: Callable[[Tensor], Tensor]  # turns sequences as they are given into those of this run, and back
     attributes: dict[str, Any]
     kept: Kept | None = None
 

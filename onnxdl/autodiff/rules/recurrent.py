@@ -8,16 +8,16 @@ element-wise operators and one product a step. The gradients of weights and inpu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from onnxdl.autodiff.registry import vjp
-from onnxdl.autodiff.rules.gates import gates
+from onnxdl.autodiff.rules.gates import Gate, gates
 from onnxdl.autodiff.rules.lstm import leaving_gates, lstm_back, may_be_rewritten, replace_outputs
 from onnxdl.autodiff.rules.recurrence import (
     Back,
-    Kept,
     Run,
     inputs_of,
     masked,
@@ -35,6 +35,9 @@ from onnxdl.autodiff.rules.recurrence import (
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor
 
+_Inputs = tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+"""x, w, r, b, lengths, h0, c0 and p, as LSTM has them."""
+
 
 @vjp("LSTM", multiple=True)
 def lstm(
@@ -50,7 +53,7 @@ def lstm(
     p: Tensor | None = None,
     **attributes: Any,
 ) -> Any:
-    return _recurrent(lstm_back, ("Sigmoid", "Tanh", "Tanh"), g, y, x, w, r, b, lengths, h0, c0, p, attributes)
+    return _recurrent(lstm_back, ("Sigmoid", "Tanh", "Tanh"), g, y, (x, w, r, b, lengths, h0, c0, p), attributes)
 
 
 @vjp("GRU", multiple=True)
@@ -65,7 +68,7 @@ def gru(
     h0: Tensor | None = None,
     **attributes: Any,
 ) -> Any:
-    return _recurrent(_gru_back, ("Sigmoid", "Tanh"), g, y, x, w, r, b, lengths, h0, None, None, attributes)
+    return _recurrent(_gru_back, ("Sigmoid", "Tanh"), g, y, (x, w, r, b, lengths, h0, None, None), attributes)
 
 
 @vjp("RNN", multiple=True)
@@ -80,7 +83,7 @@ def rnn(
     h0: Tensor | None = None,
     **attributes: Any,
 ) -> Any:
-    return _recurrent(_rnn_back, ("Tanh",), g, y, x, w, r, b, lengths, h0, None, None, attributes)
+    return _recurrent(_rnn_back, ("Tanh",), g, y, (x, w, r, b, lengths, h0, None, None), attributes)
 
 
 def _recurrent(
@@ -88,76 +91,80 @@ def _recurrent(
     default_gates: tuple[str, ...],
     g: Sequence[Tensor | None],
     y: Sequence[Tensor],
-    x: Tensor,
-    w: Tensor,
-    r: Tensor,
-    b: Tensor | None,
-    lengths: Tensor | None,
-    h0: Tensor | None,
-    c0: Tensor | None,
-    p: Tensor | None,
+    inputs: _Inputs,
     attributes: dict[str, Any],
 ) -> Any:
     """Takes the directions apart, runs each, and puts the gradients together."""
-    batch_first = bool(attributes.get("layout"))
+    x, w, r, b, lengths, h0, c0, p = inputs
     gy, gh, gc = (*g, None, None)[:3]
-    states, direction = y[0], attributes.get("direction") or "forward"
+    states, batch_first = y[0], bool(attributes.get("layout"))
     if batch_first:
-        x, states = op.Transpose(x, perm=[1, 0, 2]), op.Transpose(states, perm=[1, 2, 0, 3])
-        gy = None if gy is None else op.Transpose(gy, perm=[1, 2, 0, 3])
-        gh, gc, h0, c0 = (None if t is None else op.Transpose(t, perm=[1, 0, 2]) for t in (gh, gc, h0, c0))
-    reverses = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}[direction]
-    names = attributes.get("activations") or default_gates * len(reverses)
-    n_gates = len(default_gates)
+        x, gh, gc, h0, c0 = (_transposed(t, [1, 0, 2]) for t in (x, gh, gc, h0, c0))
+        states, gy = (_transposed(t, [1, 2, 0, 3]) for t in (states, gy))
+    reverses = _REVERSES[attributes.get("direction") or "forward"]
+    names, n_gates = attributes.get("activations") or default_gates * len(reverses), len(default_gates)
     # what is clipped is the argument of a gate; the third function of LSTM takes the cell state
     clips = [attributes.get("clip") if i % n_gates < 2 else None for i in range(len(names))]
     functions = gates(names, clips, attributes.get("activation_alpha") or (), attributes.get("activation_beta") or ())
-    dxs, dws, backs = [], [], []
-    rewrite, forward = cell is lstm_back and may_be_rewritten(x, r, lengths, p, names, attributes), list[Kept]()
-    for d, reverse in enumerate(reverses):
-        flip = reversal(x, lengths) if reverse else lambda t: t
-        xd = flip(x)
-        hd = flip(op.Gather(states, np.array(d), axis=1))
-        first = zero_state(x, r) if h0 is None else part(h0, d)
-        biases = [None, None] if b is None else op.Split(part(b, d), axis=0, num_outputs=2)
-        wd = part(w, d)
-        rd, kept = part(r, d), None
-        if rewrite:
-            kept = leaving_gates(xd, wd, rd, biases, first, zero_state(x, r) if c0 is None else part(c0, d))
-            forward.append(kept)
-            hd = kept.h
-        run = Run(
-            x=xd,
-            w=wd,
-            r=rd,
-            wb=biases[0],
-            rb=biases[1],
-            kept=kept,
-            peepholes=None if p is None else list(op.Split(part(p, d), axis=0, num_outputs=3)),
-            before=states_before(first, hd),
-            initial_c=None if c0 is None else part(c0, d),
-            gates=functions[d * n_gates : (d + 1) * n_gates],
-            gy=None if gy is None else flip(op.Gather(gy, np.array(d), axis=1)),
-            gh=None if gh is None else part(gh, d),
-            gc=None if gc is None else part(gc, d),
-            valid=None if lengths is None else valid_steps(x, lengths),
-            attributes=attributes,
-        )
-        back = cell(run)
-        dxs.append(flip(op.MatMul(back.dx_gates, wd)))
-        dws.append(weight_product(back.dx_gates, xd))
-        backs.append(back)
-    if forward:
-        replace_outputs(y, forward, reverses, batch_first)
-    dx = dxs[0] if len(dxs) == 1 else op.Add(*dxs)
-    dh0 = None if h0 is None else stack([k.dh for k in backs])
-    dc0 = None if c0 is None else stack([k.dc for k in backs if k.dc is not None])
+    rewrite = cell is lstm_back and may_be_rewritten(x, r, lengths, p, names, attributes)
+    runs = [
+        _run(d, reverse, (x, w, r, b, lengths, h0, c0, p), states, (gy, gh, gc), functions[d * n_gates : (d + 1) * n_gates], attributes)
+        for d, reverse in enumerate(reverses)
+    ]
+    if rewrite:
+        runs = [leaving_gates(run) for run in runs]
+        replace_outputs(y, [run.kept for run in runs if run.kept is not None], reverses, batch_first)
+    backs = [cell(run) for run in runs]
+    dx = reduce(op.Add, [run.flip(op.MatMul(back.dx_gates, run.w)) for run, back in zip(runs, backs, strict=True)])
+    dw = stack([weight_product(back.dx_gates, run.x) for run, back in zip(runs, backs, strict=True)])
+    dr, dh0 = stack([back.dr for back in backs]), stack([back.dh for back in backs])
+    dc0 = None if c0 is None else stack([back.dc for back in backs if back.dc is not None])
     if batch_first:
-        dx = op.Transpose(dx, perm=[1, 0, 2])
-        dh0, dc0 = (None if t is None else op.Transpose(t, perm=[1, 0, 2]) for t in (dh0, dc0))
+        dx, dh0, dc0 = (_transposed(t, [1, 0, 2]) for t in (dx, dh0, dc0))
     db = None if b is None else stack([op.Concat(op.ReduceSum(k.dx_gates, [0, 1], keepdims=0), k.drb, axis=0) for k in backs])
-    dp = None if p is None else stack([k.dp for k in backs if k.dp is not None])
-    return dx, stack(dws), stack([k.dr for k in backs]), db, None, dh0, dc0, dp
+    dp = None if p is None else stack([back.dp for back in backs if back.dp is not None])
+    return dx, dw, dr, db, None, None if h0 is None else dh0, dc0, dp
+
+
+_REVERSES = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}
+
+
+def _run(
+    d: int,
+    reverse: bool,
+    inputs: _Inputs,
+    states: Tensor,
+    g: tuple[Tensor | None, Tensor | None, Tensor | None],
+    functions: list[Gate],
+    attributes: dict[str, Any],
+) -> Run:
+    """One direction of an operator whose inputs, states and gradients of outputs have the time first."""
+    x, w, r, b, lengths, h0, c0, p = inputs
+    flip = reversal(x, lengths) if reverse else lambda t: t
+    wb, rb = (None, None) if b is None else op.Split(part(b, d), axis=0, num_outputs=2)
+    first = zero_state(x, r) if h0 is None else part(h0, d)
+    return Run(
+        x=flip(x),
+        w=part(w, d),
+        r=part(r, d),
+        wb=wb,
+        rb=rb,
+        peepholes=None if p is None else list(op.Split(part(p, d), axis=0, num_outputs=3)),
+        first=first,
+        before=states_before(first, flip(op.Gather(states, np.array(d), axis=1))),
+        initial_c=None if c0 is None else part(c0, d),
+        gates=functions,
+        gy=None if g[0] is None else flip(op.Gather(g[0], np.array(d), axis=1)),
+        gh=None if g[1] is None else part(g[1], d),
+        gc=None if g[2] is None else part(g[2], d),
+        valid=None if lengths is None else valid_steps(x, lengths),
+        flip=flip,
+        attributes=attributes,
+    )
+
+
+def _transposed(t: Any, perm: list[int]) -> Any:
+    return None if t is None else op.Transpose(t, perm=perm)
 
 
 # ---- the cells ---------------------------------------------------------------------------------------------------------
