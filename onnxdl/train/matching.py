@@ -96,7 +96,7 @@ def check_labels(recipe: Recipe, output_shapes: Sequence[tuple[Any, ...]], array
     """Refuses class numbers that the model has no output for; a Gather would wrap or read past them."""
     for spec, loss, shape in zip(recipe.targets, recipe.losses, output_shapes, strict=True):
         classes = shape[-1] if shape else None
-        if not loss.labels or not isinstance(classes, int):
+        if loss is None or not loss.labels or not isinstance(classes, int):
             continue
         labels = in_memory(arrays[spec.name])
         if not labels.size:
@@ -128,11 +128,11 @@ def one_each(value: Any, n: int, what: str) -> list[Any]:
     return values
 
 
-def reported(losses: Sequence[Loss], plain: Any, weighted: Any) -> list[list[metrics.Metric]]:
+def reported(losses: Sequence[Loss | None], plain: Any, weighted: Any) -> list[list[metrics.Metric]]:
     """What is told of each output: with several its loss, its metrics, and those that count samples by their weights."""
     several = len(losses) > 1
     each = zip(losses, _nested(plain, len(losses)), _nested(weighted, len(losses)), strict=True)
-    found = [metrics.get_all([*([metrics.LossMetric(loss)] if several else []), *a, *b]) for loss, a, b in each]
+    found = [metrics.get_all([*([metrics.LossMetric(loss)] if several and loss is not None else []), *a, *b]) for loss, a, b in each]
     for chosen, b in zip(found, _nested(weighted, len(losses)), strict=True):
         for metric in chosen[len(chosen) - len(b) :]:
             metric.weighted = True

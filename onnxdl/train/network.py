@@ -11,6 +11,7 @@ import onnx_ir as ir
 from onnxdl import optim
 from onnxdl.errors import DataError, TrainingError
 from onnxdl.graph import random
+from onnxdl.graph.tensor import Tensor
 from onnxdl.nn import losses
 from onnxdl.nn.parameter import Parameter
 from onnxdl.nn.structure import tensors_in
@@ -125,7 +126,7 @@ class Network(Composition):
 
         Args:
             optimizer: an optimizer of ``onnxdl.optim`` or its name.
-            loss: a loss, its name, or a function ``(y_true, y_pred)``; a list or a dict with one for each output.
+            loss: a loss, its name, or a function ``(y_true, y_pred)``; a list or a dict with one, or None, for each output.
             loss_weights: how much the loss of each output counts; a list or a dict.
             metrics: metrics, names or functions; a list of lists or a dict with several outputs.
             weighted_metrics: metrics that count each sample by its weight.
@@ -192,7 +193,21 @@ class Network(Composition):
     @property
     def is_compiled(self) -> bool:
         """Whether it has an optimizer and a loss."""
-        return self.compiled is not None and self.compiled.loss is not None
+        return self.compiled is not None and (self.compiled.loss is not None or self._has_own_loss)
+
+    @property
+    def _has_own_loss(self) -> bool:
+        return type(self).compute_loss is not Network.compute_loss
+
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Tensor:
+        """The loss of a batch: what ``compile`` was told of each output, ``add_loss`` of layers, and the regularizers, summed.
+
+        Define your own as in Keras: it is given the model's inputs, the targets, the outputs and the samples' weights or None,
+        each a tensor or a list of several, writes the loss (a scalar, or numbers to take the mean of), and may call this one.
+        """
+        recipe, targets = self.recipe, tensors_in(y)
+        weights = list(sample_weight) if isinstance(sample_weight, list | tuple) else [sample_weight] * len(targets)
+        return steps.total_loss(recipe, targets, tensors_in(y_pred), weights)
 
     @property
     def recipe(self) -> Recipe:
@@ -203,7 +218,7 @@ class Network(Composition):
             raise TrainingError("the model must be compiled with an optimizer and a loss first: model.compile(optimizer=..., loss=...)")
         told, names = self.compiled, self.output_names
         n = len(names)
-        chosen = [losses.get(v) for v in one_each(by_output(told.loss, names), n, "loss")]
+        chosen = [None if v is None else losses.get(v) for v in one_each(by_output(told.loss, names), n, "loss")]
         factors = [1.0 if f is None else float(f) for f in one_each(by_output(told.loss_weights, names), n, "loss_weights")]
         if told.trained is None:
             self.compiled = told = told._replace(trained=self.trainable_weights)
@@ -218,6 +233,7 @@ class Network(Composition):
             loss_weights=factors,
             mixed_precision=told.mixed_precision,
             outputs=names,
+            compute_loss=self.compute_loss if self._has_own_loss else None,
         )
 
     # ---- State --------------------------------------------------------------------------------------------------

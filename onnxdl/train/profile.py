@@ -138,7 +138,7 @@ def random_targets(model: Model, samples: int, length: int = 64) -> list[np.ndar
     shapes = [(samples, *(d if isinstance(d, int) else length for d in shape[1:])) for shape in model.output_shapes]
     losses = model.recipe.losses
     return [
-        rng.integers(0, shape[-1], shape[:-1]) if loss.labels else rng.random(shape).astype(np.float32)
+        rng.integers(0, shape[-1], shape[:-1]) if loss is not None and loss.labels else rng.random(shape).astype(np.float32)
         for shape, loss in zip(shapes, losses, strict=True)
     ]
 

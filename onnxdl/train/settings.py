@@ -26,10 +26,12 @@ def settings_of(model: Model) -> str:
     told, recipe = model.compiled, model.recipe
     names = recipe.parameter_names()
     try:
+        if recipe.compute_loss is not None:
+            raise GraphError(f"{type(model).__name__} defines compute_loss, a function of your own")
         reported = [[m for m in chosen if not isinstance(m, metrics.LossMetric)] for chosen in recipe.metrics]
         settings = {
             "optimizer": _written(told.optimizer, None),
-            "loss": [_written(loss, losses.name_of(loss)) for loss in recipe.losses],
+            "loss": [loss if loss is None else _written(loss, losses.name_of(loss)) for loss in recipe.losses],
             "loss_weights": list(recipe.loss_weights),
             "metrics": [[_written(m, metrics.name_of(m)) for m in chosen if not m.weighted] for chosen in reported],
             "weighted_metrics": [[_written(m, metrics.name_of(m)) for m in chosen if m.weighted] for chosen in reported],
@@ -69,7 +71,7 @@ def compile_as_saved(model: Model, metadata: Mapping[str, str]) -> None:
     try:
         model.compile(
             deserialize(settings["optimizer"], optim.Optimizer),
-            [_made(loss, losses.Loss) for loss in settings["loss"]],
+            [loss if loss is None else _made(loss, losses.Loss) for loss in settings["loss"]],
             settings["loss_weights"],
             _nested(settings["metrics"]),
             _nested(settings["weighted_metrics"]),

@@ -6,7 +6,7 @@ The train step maps (batch, State) to (loss, metrics, next State): every State e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,8 +18,8 @@ from onnxdl.autodiff.gradient import gradient
 from onnxdl.errors import TrainingError
 from onnxdl.graph import op, random
 from onnxdl.graph.target import PORTABLE, Target
-from onnxdl.graph.tensor import Tensor
-from onnxdl.graph.trace import Trace, scope
+from onnxdl.graph.tensor import Tensor, as_tensor
+from onnxdl.graph.trace import Trace, current_trace, scope
 from onnxdl.nn import precision
 from onnxdl.nn.layer import Layer
 from onnxdl.nn.losses import Loss
@@ -49,7 +49,7 @@ class Recipe:
     model: Layer
     inputs: Sequence[Spec]
     targets: Sequence[Spec]
-    losses: Sequence[Loss]
+    losses: Sequence[Loss | None]
     metrics: Sequence[Sequence[Metric]]
     optimizer: Optimizer
     trained: Sequence[Parameter]
@@ -57,6 +57,8 @@ class Recipe:
     loss_weights: Sequence[float] = ()
     mixed_precision: bool = False
     outputs: Sequence[str] = ()
+    compute_loss: Callable[..., Tensor] | None = None
+    """A model's own way from the batch to the loss."""
 
     def parameter_names(self) -> dict[Parameter, str]:
         """The State's name of every parameter."""
@@ -76,7 +78,7 @@ def train_step(recipe: Recipe, target: Target = PORTABLE) -> ir.Model:
         trace.random_key = lambda: (seed, step)
         with precision.mixed_precision(recipe.mixed_precision):
             predictions = precision.single(_predict(recipe, inputs))
-        loss = _total_loss(trace, recipe, targets, predictions, weights)
+        loss = _loss(recipe, inputs, targets, predictions, weights)
         following: dict[str, Tensor] = {"step": step + 1, "seed": seed}
         following.update(_updates(trace, recipe, names, loss, step))
         results, accumulated = _metrics(trace, recipe, targets, predictions, weights)
@@ -94,7 +96,7 @@ def evaluation_step(recipe: Recipe, target: Target = PORTABLE) -> ir.Model:
         inputs, targets, weights = _declare_batch(trace, recipe)
         trace.declare = _inputs_for(trace, recipe.parameter_names())
         predictions = _predict(recipe, inputs)
-        loss = _total_loss(trace, recipe, targets, predictions, weights)
+        loss = _loss(recipe, inputs, targets, predictions, weights)
         results, accumulated = _metrics(trace, recipe, targets, predictions, weights)
         outputs = {"loss": loss, **results, **{NEXT + name: t for name, t in accumulated.items()}}
         return trace.model(outputs, _metadata("evaluation-step", accumulated, recipe))
@@ -182,17 +184,31 @@ def _predict(recipe: Recipe, inputs: Sequence[Tensor]) -> list[Tensor]:
     return predictions
 
 
-def _total_loss(
-    trace: Trace, recipe: Recipe, targets: Sequence[Tensor], predictions: Sequence[Tensor], weights: Sequence[Tensor | None]
+def _loss(
+    recipe: Recipe, inputs: Sequence[Tensor], targets: Sequence[Tensor], predictions: Sequence[Tensor], weights: Sequence[Tensor | None]
 ) -> Tensor:
-    """The losses of all outputs, what layers added with ``add_loss``, and the weights' regularizers, summed."""
     with scope("loss"):
-        parts = [loss(t, p, w) for loss, t, p, w in zip(recipe.losses, targets, predictions, weights, strict=True)]
-        factors = recipe.loss_weights or [1.0] * len(parts)
-        parts = [part if factor == 1.0 else part * factor for part, factor in zip(parts, factors, strict=True)]
-        parts += [op.ReduceSum(t.astype(parts[0].dtype), keepdims=0) for t in trace.losses]
-        parts += recipe.model.regularization_losses()
-        return parts[0] if len(parts) == 1 else op.Sum(*parts)
+        if recipe.compute_loss is None:
+            return total_loss(recipe, targets, predictions, weights)
+        x, y, y_pred, sample_weight = (list(t) if len(t) > 1 else t[0] for t in (inputs, targets, predictions, weights))
+        loss = as_tensor(recipe.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight))
+        return op.ReduceMean(loss, keepdims=0) if loss.ndim else loss
+
+
+def total_loss(recipe: Recipe, targets: Sequence[Tensor], predictions: Sequence[Tensor], weights: Sequence[Tensor | None]) -> Tensor:
+    """The losses of all outputs, what layers added with ``add_loss``, and the weights' regularizers, summed."""
+    trace, factors = current_trace(), recipe.loss_weights or [1.0] * len(recipe.losses)
+    parts = [
+        loss(t, p, w) if factor == 1.0 else loss(t, p, w) * factor
+        for loss, factor, t, p, w in zip(recipe.losses, factors, targets, predictions, weights, strict=True)
+        if loss is not None
+    ]
+    dtype = parts[0].dtype if parts else np.float32
+    parts += [op.ReduceSum(t.astype(dtype), keepdims=0) for t in (trace.root.losses if trace is not None else ())]
+    parts += recipe.model.regularization_losses()
+    if not parts:
+        raise TrainingError("nothing says what the loss is: compile with a loss, or define compute_loss(self, x, y, y_pred, sample_weight)")
+    return parts[0] if len(parts) == 1 else op.Sum(*parts)
 
 
 def _updates(trace: Trace, recipe: Recipe, names: Mapping[Parameter, str], loss: Tensor, step: Tensor) -> dict[str, Tensor]:

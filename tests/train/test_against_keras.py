@@ -135,3 +135,33 @@ def test_single_batches_are_told_as_keras_tells_them() -> None:
         for i, (x, y) in enumerate(batches):
             told, expected = getattr(ours, method)(x, y), getattr(theirs, method)(x, y)
             np.testing.assert_allclose(told, np.asarray(expected, np.float64), rtol=1e-5, err_msg=f"{method}, batch {i}")
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")
+def test_a_loss_of_the_models_own_is_written_as_for_keras() -> None:
+    rng = np.random.default_rng(4)
+    x, y, weight = (
+        rng.normal(size=(9, 4)).astype(np.float32),
+        rng.normal(size=(9, 2)).astype(np.float32),
+        rng.uniform(1, 2, 9).astype(np.float32),
+    )
+    kernel, bias = rng.normal(size=(4, 2)).astype(np.float32), np.zeros(2, np.float32)
+
+    def trained(base: Any, layers: Any, Input: Callable[..., Any], mean: Callable[..., Any], **options: Any) -> Any:
+        class Mixed(base):  # type: ignore[misc]
+            def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, **rest: Any) -> Any:
+                return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight) + mean((y_pred - y) ** 4) * mean(x * x)
+
+        inputs = Input((4,))
+        model = Mixed(inputs, layers.Dense(2, activity_regularizer="l2")(inputs))
+        model.compile("sgd", "mse", metrics=["mae"], **options)
+        model.set_weights([kernel, bias])
+        told = [model.train_on_batch(x, y, sample_weight=weight, return_dict=True) for _ in range(3)]
+        return [t["loss"] for t in told], [np.asarray(w) for w in model.get_weights()]
+
+    k = keras()
+    ours = trained(ox.Model, nn, ox.Input, lambda t: ox.op.ReduceMean(t, keepdims=0), device="cpu")
+    theirs = trained(k.Model, k.layers, k.Input, k.ops.mean)
+    np.testing.assert_allclose(ours[0], np.asarray(theirs[0], np.float64), rtol=1e-5)
+    for a, b in zip(ours[1], theirs[1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)

@@ -71,3 +71,18 @@ def test_fit_ends_with_the_averaged_weights() -> None:
         weights[use_ema] = first, model.get_weights()[0]
     np.testing.assert_array_equal(weights[True][0], weights[False][0])  # the first average is the first weights
     np.testing.assert_allclose(weights[True][1], (weights[False][0] + weights[False][1]) / 2, rtol=1e-5, atol=1e-6)
+
+
+def test_outputs_without_a_loss_and_models_without_any() -> None:
+    x = ox.Input((3,))
+    model = ox.Model(x, [nn.Dense(1, name="a")(x), nn.Dense(1, name="b")(x)])
+    model.compile("sgd", ["mse", None], metrics=["mae"], device="cpu")
+    before = dict(model.state)
+    data = np.ones((4, 3), np.float32)
+    logs = model.train_on_batch(data, [np.zeros((4, 1)), np.zeros((4, 1))], return_dict=True)
+    assert set(logs) == {"loss", "a_loss", "a_mae", "b_mae"} and logs["loss"] == logs["a_loss"]
+    moved = {name for name, array in model.state.items() if name in before and not np.array_equal(array, before[name])}
+    assert {n for n in moved if n.startswith(("a.", "b."))} == {"a.kernel", "a.bias"}
+    model.compile("sgd", [None, None], device="cpu")
+    with pytest.raises(TrainingError, match="nothing says what the loss is"):
+        model.train_on_batch(data, [np.zeros((4, 1)), np.zeros((4, 1))])
