@@ -98,6 +98,11 @@ def check_finite(arrays: Mapping[str, np.ndarray], where: str) -> None:
     """Raises DataError where a float array holds NaN or infinity."""
     for name, a in arrays.items():
         # the sum is finite in nearly every batch, and one pass over it is cheap
-        if a.dtype.kind == "f" and not np.isfinite(a.sum()) and not np.isfinite(a).all():
+        if a.dtype.kind == "f" and not _has_finite_sum(a) and not np.isfinite(a).all():
             first = np.argwhere(~np.isfinite(a))[0].tolist()
             raise DataError(f"{name!r} holds {a[tuple(first)]} at {first} of {where}; clean the data, e.g. with numpy.nan_to_num")
+
+
+def _has_finite_sum(a: np.ndarray) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):  # large numbers, and infinities of both signs
+        return bool(np.isfinite(a.sum()))

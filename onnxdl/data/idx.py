@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import os
 import struct
 import zlib
@@ -15,6 +16,8 @@ from onnxdl.data.split import Split
 from onnxdl.errors import FormatError
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_LARGEST = 1 << 40
+"""Elements that an array would have if none of its sizes were 0."""
 _GZIP = b"\x1f\x8b"
 SMALL = 1 << 26
 """Bytes that a file may unpack to, however small it is."""
@@ -39,8 +42,8 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     dtype, axes = np.dtype(_TYPES[raw[2]]), raw[3]
     begin = 4 + 4 * axes
     shape = struct.unpack_from(f">{axes}I", raw, 4) if len(raw) >= begin else ()
-    expected = begin + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    if len(shape) != axes or len(raw) != expected:
+    expected = begin + math.prod(shape) * dtype.itemsize
+    if not axes or len(shape) != axes or len(raw) != expected or math.prod(d or 1 for d in shape) > _LARGEST:
         raise FormatError(f"{file} is cut short or damaged: it holds {len(raw)} bytes, and its head promises {expected}")
     return np.frombuffer(raw, dtype, offset=begin).reshape(shape).astype(dtype.newbyteorder("="))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from onnxdl.errors import DataError, FormatError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+LARGEST = 1 << 26
+"""Pixels of an image; more would take a GiB while it is decoded."""
 
 
 class ImageFiles(LazyArray):
@@ -63,7 +66,9 @@ class ImageFiles(LazyArray):
 
     def _opened(self, file: Path) -> Any:
         try:
-            with self._pillow.open(file) as image:
+            with self._pillow.open(io.BytesIO(file.read_bytes())) as image:  # a file would be asked for as much as it claims to hold
+                if image.width * image.height > LARGEST:
+                    raise FormatError(f"{file} has {image.width} x {image.height} pixels, more than {LARGEST}; make it smaller")
                 image.load()
                 return image
         except (OSError, SyntaxError, ValueError, self._pillow.DecompressionBombError) as error:  # what Pillow raises for damaged files

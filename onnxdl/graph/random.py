@@ -2,7 +2,8 @@
 
 Each element's counter is hashed with a key made of the seed, the step and the place in the program, so a run resumed
 from its State draws the very numbers that it would have drawn (Salmon et al., Parallel Random Numbers: As Easy as 1, 2,
-3, 2011). The round function is x(2x+1) mod 2^32, RC6's, which is a bijection of 32-bit words, and a rotation by 16.
+3, 2011). The round function is x(2x+1) mod 2^32, RC6's, which is a bijection of 32-bit words, and a rotation by 16. Seed and
+step count with their lowest 32 bits: a run draws the same numbers again after 2^32 steps.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxdl.errors import GraphError
 from onnxdl.graph import op
 from onnxdl.graph.tensor import Tensor, TensorLike, as_tensor, tensor
 from onnxdl.graph.trace import current_trace, scope_path
@@ -25,8 +27,14 @@ _dynamic_steps = itertools.count()
 
 
 def set_seed(seed: int) -> None:
-    """Sets the seed that new models start from and dynamic random numbers use."""
+    """Sets the seed that new models start from and dynamic random numbers use: a whole number of 32 bits.
+
+    Raises:
+        GraphError: it is negative or larger.
+    """
     global _default_seed, _dynamic_steps
+    if not 0 <= seed < 2**32:
+        raise GraphError(f"a seed is a whole number from 0 to {2**32 - 1}, not {seed}")
     _default_seed = int(seed)
     _dynamic_steps = itertools.count()
 

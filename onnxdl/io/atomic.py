@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from onnxdl.errors import FormatError
 
+if sys.platform != "win32":
+    import fcntl
+
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place, flushed to the disk, when the block ends without an error.
+
+    What killed writers of ``path`` left behind is removed.
 
     Raises:
         FormatError: the folder is missing, the disk is full or writing is not permitted.
@@ -22,12 +29,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        yield temporary
-        temporary.chmod(mode)  # those of any new file, whoever wrote it
-        _flush(temporary, os.O_RDWR)
-        os.replace(temporary, target)
+        with _swept(target):
+            temporary.touch()
+            mode = temporary.stat().st_mode
+            yield temporary
+            temporary.chmod(mode)  # those of any new file, whoever wrote it
+            _flush(temporary, os.O_RDWR)
+            os.replace(temporary, target)
         if os.name != "nt":  # Windows cannot open a folder, and journals its renames by itself
             _flush(target.parent, os.O_RDONLY)
     except OSError as error:
@@ -35,6 +43,29 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _swept(target: Path) -> Iterator[None]:
+    """Removes a file's leftovers, and keeps other processes from taking what is written inside for one.
+
+    Whoever writes has a shared lock on the folder, which the system takes back when the process dies. Where nobody has one, all
+    temporary files are leftovers. Windows has no such lock, nor have some network disks: there they stay.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for leftover in target.parent.glob(f".{glob.escape(target.name)}.????????.tmp"):
+                leftover.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(folder)
 
 
 def make_folder(folder: Path) -> None:

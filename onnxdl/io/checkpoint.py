@@ -35,7 +35,7 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, np.ndarray
 
 def _as_os_error(error: SafetensorError) -> OSError:
     """The system's error that safetensors passes on as text only."""
-    code = re.search(r"os error (\d+)", str(error))
+    code = re.search(r"(?:os error|code:) (\d+)", str(error))
     number = int(code.group(1)) if code else errno.EIO
     return OSError(number, os.strerror(number) if code else str(error))
 

@@ -10,6 +10,7 @@ import onnx
 import onnx.numpy_helper
 import onnx_ir as ir
 
+from onnxdl.errors import FormatError
 from onnxdl.graph.dtypes import to_numpy
 from onnxdl.graph.files import read_proto
 from onnxdl.graph.imports import import_model
@@ -54,10 +55,16 @@ class Saved:
         return [_described(v) for v in self._proto.graph.input]
 
     def targets(self) -> list[Described]:
-        """The targets of the train step."""
+        """The targets of the train step.
+
+        Raises:
+            FormatError: the file names one that the step does not take.
+        """
         algorithm = self._proto.training_info[0].algorithm
         names: list[str] = next((p.value.split("\n") for p in algorithm.metadata_props if p.key == "onnxdl.targets"), [])
         found = {training_info.plain(v.name): v for v in algorithm.input}
+        if missing := [name for name in names if name not in found]:
+            raise FormatError(f"{self._path} names a target {missing[0]!r} that its training does not take; it is damaged")
         return [(name, *_described(found[name])[1:]) for name in names]
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from onnxdl.errors import TrainingError
 from onnxdl.runtime import Cell
 from onnxdl.train.callbacks import Callback, Logs
-from onnxdl.train.running import bad_numbers
 
 if TYPE_CHECKING:
     from onnxdl.train.model import Model
@@ -130,19 +129,15 @@ class EarlyStopping(MonitorCallback):
 
 
 class TerminateOnNaN(Callback):
-    """Stops as soon as the loss is NaN or infinite, without an error; ``raise_error`` makes it one at once."""
+    """Stops as soon as the loss is NaN or infinite, without an error; with ``raise_error`` leaves it to ``fit``, which makes it one."""
 
     def __init__(self, raise_error: bool = False) -> None:
         self.raise_error = raise_error
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         loss = (logs or {}).get("loss")
-        if loss is None or math.isfinite(loss):
+        if loss is None or math.isfinite(loss) or self.raise_error:
             return
-        if self.raise_error:
-            raise TrainingError(
-                f"the loss became {loss} at batch {batch} {bad_numbers(self.model)}; try a smaller learning rate or clip the gradients"
-            )
         print(f"Batch {batch}: Invalid loss, terminating training")
         self.model.stop_training = True
 

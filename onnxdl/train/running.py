@@ -3,55 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxdl.graph.dtypes import is_float, to_ir
 from onnxdl.runtime.cells import Results
-
-if TYPE_CHECKING:
-    from onnxdl.train.model import Model
-
-_SETTLE_EVERY = 64
 
 
 class Mean:
-    """The mean loss over the samples so far; values are read from the device only when it is asked for."""
+    """The mean loss over the samples so far."""
 
     def __init__(self, total: float = 0.0, samples: int = 0) -> None:
-        self._total, self._samples = total, samples
-        self._pending: list[tuple[Results, int]] = []
+        self.total, self.samples = total, samples
 
     def add(self, results: Results, samples: int) -> None:
         """Counts a step."""
-        self._pending.append((results, samples))
-        if len(self._pending) >= _SETTLE_EVERY:
-            self.settle()
-
-    def settle(self) -> tuple[float, int]:
-        """The sum over samples, and their number."""
-        for results, samples in self._pending:
-            self._total += results["loss"] * samples
-            self._samples += samples
-        self._pending.clear()
-        return self._total, self._samples
+        self.total += results["loss"] * samples
+        self.samples += samples
 
     @property
     def value(self) -> float:
         """The mean."""
-        total, samples = self.settle()
-        return total / max(samples, 1)
-
-
-def bad_numbers(model: Model) -> str:
-    """Where numbers went bad: the step, and the first weight, or else the first of the optimizer's entries, that is not finite."""
-    state = model.state
-    entries = [*(name for name, _ in model.named_parameters()), *(name for name in state if name.startswith("optimizer."))]
-    bad = (n for n in entries if n in state and is_float(to_ir(state[n].dtype)) and not np.isfinite(state[n].astype(np.float32)).all())
-    first = next(bad, None)
-    found = f"the first weight that is not finite is {first}" if first else "its weights are all finite"
-    return f"(step {int(state['step'])}): {found}"
+        return self.total / max(self.samples, 1)
 
 
 def samples_of(batch: Mapping[str, np.ndarray]) -> int:

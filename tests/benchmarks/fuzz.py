@@ -19,7 +19,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -97,7 +97,7 @@ def place(error: BaseException) -> str:
     return f"{type(error).__name__} at {where}: {str(error)[:160]}"
 
 
-def inputs(reader: str, folder: Path, seeds: range) -> Iterator[tuple[int, str, str]]:
+def inputs(reader: str, folder: Path, seeds: Iterable[int]) -> Iterator[tuple[int, str, str]]:
     """The number, outcome and details of every input."""
     sample = SAMPLES[reader](folder)
     originals = {f: f.read_bytes() for f in sample.files}

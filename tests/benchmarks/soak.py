@@ -195,6 +195,8 @@ def _kills(n: int) -> None:
             if (folder / "model.onnx").exists():
                 _read_in_a_child(folder / "model.onnx")
                 models_seen += 1
+            if done % 25 == 0:
+                print(f"{done} SIGKILLs, up to step {seen[-1]}", flush=True)
         assert seen == sorted(seen), "a run went back"
         epochs = seen[-1] // 7 + 2
         resumed = digest(long_run(folder, epochs))
