@@ -50,6 +50,13 @@ FILES: tuple[File, ...] = (
     File(
         "torch", ".pth, .pt, .safetensors", "zip and before 1.6; with an architecture", "in, out", "torch 2.13.0: load_state_dict, strictly"
     ),
+    File(
+        "torch",
+        ".ckpt, or any .pth of two states",
+        "weights, and the state of Adam, AdamW, SGD or RMSprop; with an architecture",
+        "in, out",
+        "torch 2.13.0: the losses go on, from torch here and from here in torch",
+    ),
     File("torch", ".py", "an nn.Module as source, for models made here", "out", "torch 2.13.0: outputs, state_dict"),
     File(
         "tensorflow",
@@ -74,7 +81,7 @@ FILES: tuple[File, ...] = (
 
 def readme() -> str:
     """The text of converters/README.md."""
-    parts = [_HEAD, _overview(CONVERTERS), _files(), _keras(), _torch(), _mxnet(), _caffe2()]
+    parts = [_HEAD, _overview(CONVERTERS), _files(), _WHOLE, _keras(), _torch(), _mxnet(), _caffe2()]
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 
@@ -86,6 +93,7 @@ This page is generated: `python -m onnxdl.converters.support` writes it, and a t
     model = ox.load("resnet50.keras")                    # by suffix, then by content; trains after compile, or as it was compiled
     model = ox.load("weights.safetensors", model)        # a file of weights alone goes into an architecture
     model.export("back.keras", format="keras")
+    model.export("run.ckpt", format="torch")             # state_dict and optimizer_state_dict: torch.optim goes on with it
     ox.convert("resnet50.keras", "resnet50.onnx")
     onnxdl convert resnet50.keras resnet50.onnx --check  # the parity report: per layer, the largest difference to the source's own
 
@@ -172,6 +180,9 @@ Training: optimizers with their state, both ways, so that a loss curve goes on a
 Learning rate schedules: {_listed(SCHEDULES)}
 Losses: {_listed(kind.__name__ for kind in losses.KINDS)}
 Metrics: {_listed(kind.__name__ for kind in metrics.KINDS)}
+
+The policy mixed_float16 comes in and goes back as `mixed_precision=True`; weights stay in float32. One of mixed_bfloat16 comes in as
+float32. Predictions are computed in float32 here.
 """
 
 
@@ -191,7 +202,15 @@ def _torch() -> str:
         families[operator.family].append(operator.name.removeprefix("aten."))
     count = sum(map(len, families.values()))
     parts = [f"**{family.replace('_', ' ')}**: {_listed(sorted(families[family]))}" for family in FAMILIES]
-    return f"## PyTorch\n\n{count} ATen operators, checked against torch 2.13.0 in `tests/converters`.\n\n" + "\n\n".join(parts)
+    return f"## PyTorch\n{_TORCH}\n{count} ATen operators, checked against torch 2.13.0 in `tests/converters`.\n\n" + "\n\n".join(parts)
+
+
+_TORCH = """
+Both programs of a module are exported, that of training and that of inference. An LSTM may have a projection. A PackedSequence is
+refused: give padded sequences. An optimizer's state goes both ways for one group of parameters; `epsilon` of Adam and RMSprop stands
+elsewhere in torch's formula, which matters where a second moment is near it. Torch keeps two biases in a recurrent module and
+optimizes both: the optimizer's state of an `nn.LSTM` or `nn.SimpleRNN` made here, which have their sum, is refused.
+"""
 
 
 def _mxnet() -> str:

@@ -18,9 +18,9 @@ from typing import IO, Any
 
 import numpy as np
 
+from onnxdl.converters.keras.heaps import HDF5_MARK, trouble_in
 from onnxdl.errors import ConversionError, FormatError
 
-HDF5_MARK = b"\x89HDF\r\n\x1a\n"
 SMALL = 1 << 24
 """Bytes that may be claimed without being there: less than does harm."""
 EXPANSION = 100
@@ -162,7 +162,7 @@ def opened(path: Path) -> Iterator[Archive]:
         with path.open("rb") as file:
             mark = file.read(len(HDF5_MARK))
             if mark == HDF5_MARK:
-                with _hdf5(archive, path) as h5:
+                with _hdf5(archive, file, path) as h5:
                     _read_h5(archive, h5)
                     yield archive
             elif mark[:4] == b"PK\x03\x04":
@@ -230,10 +230,11 @@ def _weights_of(archive: Archive, members: zipfile.ZipFile, file: IO[bytes]) -> 
     if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1:
         window = _Window(archive, file, info)
         window.check(info.CRC)
-        with _hdf5(archive, window) as h5:
+        with _hdf5(archive, window, window) as h5:
             yield h5
     else:
-        with _hdf5(archive, io.BytesIO(_member(archive, members, name))) as h5:
+        content = io.BytesIO(_member(archive, members, name))
+        with _hdf5(archive, content, content) as h5:
             yield h5
 
 
@@ -287,7 +288,10 @@ class _Window(io.RawIOBase):
 
 
 @contextmanager
-def _hdf5(archive: Archive, source: Any) -> Iterator[Any]:
+def _hdf5(archive: Archive, stream: Any, source: Any) -> Iterator[Any]:
+    """HDF5 open for reading from a source, whose bytes a stream gives."""
+    if trouble := trouble_in(stream):
+        raise archive.damaged(trouble)
     try:
         import h5py
     except ImportError as e:
@@ -306,7 +310,7 @@ def _read_h5(archive: Archive, h5: Any) -> None:
     archive.backend = str(archive.attribute(h5, "backend") or "")
     if text is None:
         archive.root = h5
-        archive.by_layer = "layer_names" in h5.attrs or "layer_names0" in h5.attrs
+        archive.by_layer = any(archive.attribute(h5, name) is not None for name in ("layer_names", "layer_names0"))
         archive.optimizer = archive.group(h5, "optimizer")
         return
     archive.config = archive.json(text, "model_config")

@@ -140,10 +140,13 @@ class Reader:
             raise self.archive.unsupported(
                 f"it needs the class of {inner.get('name')!r} ({name}): give custom_objects={{{name!r}: its class}}"
             )
-        return self._known(entry, name, self._prepared(name, inner))
+        prepared = self._prepared(name, inner)
+        if self.policy(inner.get("dtype"), repr(inner.get("name"))) in _MIXED:  # only layers beside it that have another say so
+            self.dtype(prepared.pop("dtype"), name)
+        return self._known(entry, name, prepared)
 
     def _prepared(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
-        """A configuration in today's words."""
+        """A configuration in today's words, the caller's own."""
         if name == "Discretization" and config.get("bin_boundaries") is not None:
             config = {**config, "num_bins": None}
         if name == "BatchNormalization" and isinstance(config.get("axis"), list) and len(config["axis"]) == 1:
@@ -152,7 +155,7 @@ class Reader:
             config = {"reset_after": False, **config}
         if name == "Dropout" and "p" in config:
             config = {**{k: v for k, v in config.items() if k != "p"}, "rate": config["p"]}
-        return other_layers.prepared(name, config)
+        return dict(other_layers.prepared(name, config))
 
     def _known(self, entry: Entry, name: str, config: dict[str, Any]) -> Layer:
         kind: Any = entry.layer
@@ -304,8 +307,8 @@ class Reader:
             )
         return self.attempt(where, lambda: cls(**_arguments(cls, {k: self.plain(v, where) for k, v in config.items()})))
 
-    def dtype(self, value: Any, where: str) -> str:
-        """The element type of a layer's weights; a mixed policy keeps them in float32."""
+    def policy(self, value: Any, where: str) -> str:
+        """The name of a dtype policy, which stands alone or in an object."""
         if isinstance(value, dict):
             if value.get("class_name") not in ("DTypePolicy", "Policy", "PolicyV1"):
                 raise self.archive.unsupported(
@@ -314,14 +317,18 @@ class Reader:
             value = (value.get("config") or {}).get("name", "float32")
         if value is None:
             return "float32"
-        if value in ("mixed_float16", "mixed_bfloat16"):
-            self.mixed = True
-            return "float32"
-        if value not in _DTYPES:
+        if value not in (*_MIXED, *_DTYPES):
             raise self.archive.unsupported(f"{where} has dtype={value!r}, which is not supported; known are {', '.join(_DTYPES)}")
         return str(value)
 
+    def dtype(self, value: Any, where: str) -> str:
+        """The element type of a layer's weights; a mixed policy keeps them in float32, and that of bfloat16 computes in it too."""
+        policy = self.policy(value, where)
+        self.mixed = self.mixed or policy == "mixed_float16"
+        return "float32" if policy in _MIXED else policy
 
+
+_MIXED = ("mixed_float16", "mixed_bfloat16")
 _DTYPES = ("float32", "float16", "float64", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 
 

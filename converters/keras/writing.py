@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import copy
 import datetime
+import io
 import json
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,21 +47,23 @@ def write_file(model: Model, path: Path) -> None:
     model.ensure_built()
     name = path.name.lower()
     if name.endswith(".weights.h5"):
-        with replacing(path) as temporary, _h5(temporary) as h5:
-            _write_by_path(h5, model)
+        content = _hdf5(lambda h5: _write_by_path(h5, model))
     elif name.endswith((".h5", ".hdf5")):
         config, training, state = _whole(model, modern=False)
-        with replacing(path) as temporary, _h5(temporary) as h5:
-            _write_h5(h5, model, config, training, state)
+        content = _hdf5(lambda h5: _write_h5(h5, model, config, training, state))
     else:
         config, training, state = _whole(model, modern=True)
-        with replacing(path) as temporary:
-            _write_archive(temporary, model, {**config, "compile_config": training}, state)
+        weights = _hdf5(lambda h5: _write_by_path(h5, model, state))
+        content = _archive({**config, "compile_config": training}, weights)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _whole(model: Model, *, modern: bool) -> tuple[dict[str, Any], dict[str, Any] | None, list[tuple[str, np.ndarray]]]:
     """The model's configuration, how it is trained, and its optimizer's state."""
     config = _configuration(model, modern)
+    if model.compiled is not None and model.compiled.mixed_precision:
+        _note_policy(config)
     if not model.is_compiled:
         return config, None, []
     try:
@@ -83,12 +86,16 @@ def _configuration(model: Model, modern: bool) -> dict[str, Any]:
     return written if modern else _legacy(written)
 
 
-def _h5(path: Path) -> Any:
+def _hdf5(write: Callable[[Any], None]) -> memoryview:
+    """What an HDF5 file holds, made in memory: where a disk is full, HDF5 ends the process."""
     try:
         import h5py
     except ModuleNotFoundError as error:
         raise ConversionError("writing Keras files needs h5py: pip install onnxdl[keras]") from error
-    return h5py.File(path, "w")
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as h5:
+        write(h5)
+    return stream.getbuffer()
 
 
 # ---- configuration ----------------------------------------------------------------------------------------------------
@@ -113,6 +120,20 @@ def _original(model: Model, modern: bool) -> dict[str, Any] | None:
 def _name_in(config: dict[str, Any]) -> Any:
     inner = config.get("config")
     return config.get("name") or (inner.get("name") if isinstance(inner, dict) else None)
+
+
+def _note_policy(config: Any) -> None:
+    """Gives Keras's layers the policy of mixed precision, unless they have a type of their own."""
+    if isinstance(config, list):
+        for each in config:
+            _note_policy(each)
+    elif isinstance(config, dict):
+        inner = config.get("config")
+        if config.get("module") == "keras.layers" and isinstance(inner, dict) and config["class_name"] != "InputLayer":
+            policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "mixed_float16"}, "registered_name": None}
+            inner.setdefault("dtype", policy)
+        for each in config.values():
+            _note_policy(each)
 
 
 def _note_trainable(config: dict[str, Any], layer: Layer) -> None:
@@ -151,21 +172,25 @@ def _write_by_path(h5: Any, model: Model, state: list[tuple[str, np.ndarray]] | 
         group.attrs["name"] = named(layer)
         for i, (owner, weight) in enumerate(own):
             group[str(i)] = _value(owner, weight)
-    if state:
-        group = h5.require_group("optimizer/vars")
-        for i, (_, array) in enumerate(state):
-            group[str(i)] = array
+    for place, variables in (("optimizer/vars", state or []), ("optimizer/inner_optimizer/vars", _inner(state or []))):
+        for i, (_, array) in enumerate(variables):
+            h5[f"{place}/{i}"] = array
 
 
-def _write_archive(path: Path, model: Model, config: dict[str, Any], state: list[tuple[str, np.ndarray]]) -> None:
+def _inner(state: list[tuple[str, np.ndarray]]) -> list[tuple[str, np.ndarray]]:
+    """Of a LossScaleOptimizer's variables, those of the optimizer inside, which Keras keeps once more; none of another's."""
+    names = [name for name, _ in state]
+    return state[names.index("dynamic_scale") + 1 :] if "dynamic_scale" in names else []
+
+
+def _archive(config: dict[str, Any], weights: memoryview) -> memoryview:
     saved = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
-    with replacing(path.with_name(f"{path.name}.weights")) as weights:
-        with _h5(weights) as h5:
-            _write_by_path(h5, model, state)
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("metadata.json", json.dumps({"keras_version": VERSION, "date_saved": saved}))
-            archive.writestr("config.json", json.dumps(config))
-            archive.write(weights, "model.weights.h5")
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": VERSION, "date_saved": saved}))
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("model.weights.h5", weights)
+    return stream.getbuffer()
 
 
 def _write_h5(h5: Any, model: Model, config: dict[str, Any], training: dict[str, Any] | None, state: list[tuple[str, np.ndarray]]) -> None:
@@ -187,7 +212,10 @@ def _write_h5(h5: Any, model: Model, config: dict[str, Any], training: dict[str,
     own = [(weight.name or str(i), _value(owner, weight)) for i, (owner, weight) in enumerate(own_weights(model)) if weight is not None]
     _write_group(root.create_group("top_level_model_weights"), own)
     if state:
-        _write_group(h5.create_group("optimizer_weights"), [(f"optimizer/{name}", array) for name, array in state])
+        inner = _inner(state)
+        outer = state[: len(state) - len(inner)]
+        variables = [*((f"optimizer/{n}", a) for n, a in outer), *((f"inner_optimizer/{n}", a) for n, a in inner)]
+        _write_group(h5.create_group("optimizer_weights"), variables)
 
 
 def _spelled_out(value: Any) -> Any:

@@ -13,7 +13,7 @@ from onnxdl.errors import ConversionError, FormatError
 MAGIC = 0x112
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _DTYPES = {0: np.float32, 1: np.float64, 2: np.float16, 3: np.uint8, 4: np.int32, 5: np.int8, 6: np.int64, 7: np.bool_}
-_LARGEST_RANK = 32
+_LARGEST_RANK, _LARGEST_SIZE = 32, 1 << 40
 
 
 class _Reader:
@@ -69,7 +69,7 @@ def _array(reader: _Reader) -> np.ndarray:
     if rank > _LARGEST_RANK:
         raise FormatError(f"{reader.path} claims an array of {rank} dimensions; it is damaged")
     shape = reader.numbers("q" if magic in (_V1, _V2, _V3) else "I", rank)
-    if any(d < 0 for d in shape):
+    if any(d < 0 for d in shape) or math.prod(d or 1 for d in shape) > _LARGEST_SIZE:  # beside a 0, too
         raise FormatError(f"{reader.path} claims an array of shape {list(shape)}; it is damaged")
     if rank == 0 and magic != _V3:
         return np.zeros(0, np.float32)

@@ -32,7 +32,7 @@ def read_files(source: Path, input_shapes: Shapes | None = None) -> Model:
     nodes, heads, hints = read_symbol(symbol_path)
     free = [name for node in nodes for name in node.inputs if name and name not in arrays]
     inputs = [name for name in dict.fromkeys(free) if not any(name in n.outputs for n in nodes)]
-    fixed = {n.inputs[1] for n in nodes if n.kind in _NORMALIZATIONS and n.attributes.get("fix_gamma", True)}
+    fixed = {n.inputs[1] for n in nodes if n.kind in _NORMALIZATIONS and len(n.inputs) > 1 and n.attributes.get("fix_gamma", True)}
     net = Net(TABLE, nodes, inputs, heads, arrays, str(symbol_path), fixed)
     shapes = {name: _input_shape(name, nodes, arrays, hints, input_shapes or {}, symbol_path) for name in inputs}
     dtypes = {name: np.int64 for name in inputs if any(n.kind == "Embedding" and n.inputs[0] == name for n in nodes)}

@@ -30,6 +30,7 @@ def read(source: Any, model: Model | None = None, **options: Any) -> Model:
 def write(model: Model, path: Path) -> None:
     """The model's weights under torch's names: ``.pth`` and ``.pt`` as ``torch.load`` reads them, or ``.safetensors``.
 
+    ``.ckpt`` gets ``state_dict`` and ``optimizer_state_dict``, with which a torch optimizer of the same kind goes on.
     A path that ends in ``.py`` gets a model made here as PyTorch source, and its weights as ``.pth`` beside it.
     """
     from onnxdl.converters.torch import writing
@@ -62,6 +63,6 @@ def activations(source: Any, inputs: Any, **options: Any) -> Any:
 
 
 SUFFIXES = (".pt2", ".pth", ".pt", ".safetensors", ".bin", ".ckpt")
-WRITES = (".pth", ".pt", ".safetensors", ".py")
+WRITES = (".pth", ".pt", ".ckpt", ".safetensors", ".py")
 
 CONVERTER = Converter("torch", SUFFIXES, recognises, read, write, writes=WRITES, activations=activations)

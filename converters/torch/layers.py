@@ -12,6 +12,7 @@ from onnxdl.nn.layer import Layer
 from onnxdl.nn.parameter import Parameter
 
 State = dict[str, np.ndarray]
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class Port(NamedTuple):
@@ -108,11 +109,12 @@ def _attention_out(layer: Any) -> State:
     parts = [layer.query_dense, layer.key_dense, layer.value_dense]
     weights = [p.kernel.value.reshape(p.kernel.shape[0], -1).T for p in parts]
     output = layer.output_dense.kernel.value
-    state = {"in_proj_weight": np.concatenate(weights), "out_proj.weight": output.reshape(-1, output.shape[-1]).T}
+    own = {"in_proj_weight": np.concatenate(weights)}
+    inner = {"out_proj.weight": output.reshape(-1, output.shape[-1]).T}
     if layer.use_bias:
-        state["in_proj_bias"] = np.concatenate([p.bias.value.reshape(-1) for p in parts])
-        state["out_proj.bias"] = layer.output_dense.bias.value
-    return state
+        own["in_proj_bias"] = np.concatenate([p.bias.value.reshape(-1) for p in parts])
+        inner["out_proj.bias"] = layer.output_dense.bias.value
+    return {**own, **inner}
 
 
 def _attention_in(layer: Any, state: State) -> None:

@@ -26,6 +26,8 @@ def programs(module: Any, example_inputs: Any, dynamic_shapes: Any, origin: str)
     """
     modes = {m: m.training for m in module.modules()}
     args, kwargs = arguments(example_inputs)
+    if any(type(a).__name__ == "PackedSequence" for a in (*args, *kwargs.values())):
+        raise ConversionError(f"{origin} is given a PackedSequence, which has no equal here: give padded sequences")
     config: Any = getattr(module, "config", None)
     caches = getattr(config, "use_cache", None) is True
     if caches:
@@ -49,7 +51,7 @@ def arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Example inputs as positional and named arguments: a tensor, a tuple, a list, or a dict by name."""
     if isinstance(example_inputs, Mapping):
         return (), dict(example_inputs)
-    return (tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)), {}
+    return (tuple(example_inputs) if type(example_inputs) in (tuple, list) else (example_inputs,)), {}
 
 
 def _exported(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any, origin: str) -> Program:
@@ -63,7 +65,9 @@ def _exported(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], dynami
             else:
                 exported = torch.export.export(module, args, kwargs, dynamic_shapes=dynamic_shapes)
         except _REFUSALS as error:
-            raise ConversionError(f"torch.export cannot follow {origin}: {_first_line(error)}") from error
+            recurrent = any(isinstance(m, torch.nn.RNNBase) for m in module.modules())
+            hint = "; if it packs sequences, leave them padded: a PackedSequence has no equal here" if recurrent else ""
+            raise ConversionError(f"torch.export cannot follow {origin}: {_first_line(error)}{hint}") from error
         program = program_of(exported, origin)
         lacking = {name.split(" ")[0] for name in missing(program)}
         if lacking or not followable(program.body):

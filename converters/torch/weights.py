@@ -13,13 +13,12 @@ from onnxdl import nn
 from onnxdl.converters.torch import optimizers
 from onnxdl.converters.torch.files import Weights, read_weights
 from onnxdl.converters.torch.graph import graph_of
-from onnxdl.converters.torch.layers import Unit, units_of
+from onnxdl.converters.torch.layers import BUFFERS, Unit, units_of
 from onnxdl.errors import ConversionError
 from onnxdl.nn.parameter import Parameter
 from onnxdl.train.model import Model
 
 _SHOWN = 6
-_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def load_into(path: Path, model: Model | None) -> Model:
@@ -127,7 +126,7 @@ def _into_layers(weights: Weights, model: Model, path: Path) -> tuple[list[str],
             found.update(_laid_out(unit, slots[name], str(path)))
         return found
 
-    return [n for n in weights.arrays if not n.endswith(_BUFFERS)], place
+    return [n for n in weights.arrays if not n.endswith(BUFFERS)], place
 
 
 def _laid_out(unit: Unit, slots: dict[str, np.ndarray], who: str) -> dict[Parameter, np.ndarray]:

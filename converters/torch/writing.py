@@ -1,34 +1,25 @@
-"""Weights back to PyTorch: a ``state_dict`` under torch's names, as ``.pth`` (written without torch) or ``.safetensors``."""
+"""Back to PyTorch, without torch: a ``state_dict`` under its names (``.pth``, ``.safetensors``), or a checkpoint (``.ckpt``)."""
 
 from __future__ import annotations
 
 import json
 import struct
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from onnxdl import nn
+from onnxdl.converters.torch import optimizers
 from onnxdl.converters.torch.graph import graph_of
-from onnxdl.converters.torch.layers import Unit, units_of
+from onnxdl.converters.torch.layers import BUFFERS, Unit, units_of
+from onnxdl.converters.torch.saving import StateDict, save
 from onnxdl.errors import ConversionError
 from onnxdl.io.atomic import replacing
+from onnxdl.nn.parameter import Parameter
 from onnxdl.train.model import Model
 
-_STORAGES = {
-    "float32": "FloatStorage",
-    "float64": "DoubleStorage",
-    "float16": "HalfStorage",
-    "bfloat16": "BFloat16Storage",
-    "int64": "LongStorage",
-    "int32": "IntStorage",
-    "int16": "ShortStorage",
-    "int8": "CharStorage",
-    "uint8": "ByteStorage",
-    "bool": "BoolStorage",
-}
 _SAFE = {
     "float32": "F32",
     "float64": "F64",
@@ -55,13 +46,21 @@ def write(model: Model, path: Path) -> None:
 
         write_source(model, path)
         return
+    if path.suffix.lower() == ".safetensors":
+        write_safetensors(model, path)
+        return
     model.ensure_built()
-    state = state_of(model)
+    graph = graph_of(model)
+    held: Any = StateDict(state_of(model), graph.program.versions if graph is not None else {})
+    if path.suffix.lower() == ".ckpt":
+        if not model.is_compiled:
+            raise ConversionError(f"{path.name} is to hold an optimizer's state, and the model has none: compile it, or write a .pth")
+        held = {
+            "state_dict": held,
+            "optimizer_state_dict": optimizers.state_of(model, _order(model), lambda given: _laid_out(model, given)),
+        }
     with replacing(path) as temporary, temporary.open("wb") as file:
-        if path.suffix.lower() == ".safetensors":
-            _write_safetensors(file, state)
-        else:
-            _write_pickle(file, state, _repeats(model), graph.program.versions if (graph := graph_of(model)) is not None else {})
+        save(file, held)
 
 
 def write_safetensors(model: Model, path: Path) -> None:
@@ -79,32 +78,67 @@ def state_of(model: Model) -> dict[str, np.ndarray]:
     """
     graph = graph_of(model)
     if graph is not None:
-        return {name: p.value for name, p in graph.state_names.items()}
+        values = {id(p): p.value for p in graph.state_names.values()}
+        return {name: values[id(p)] for name, p in graph.state_names.items()}
     state: dict[str, np.ndarray] = {}
     foreign: list[str] = []
     for found in units_of(model):
         if not isinstance(found, Unit):
             foreign.append(found)
             continue
-        for key, array in found.port.to_torch(found.layer).items():
-            name = key
-            if key.startswith(("weight_ih", "weight_hh", "bias_ih", "bias_hh")):
-                name = f"{key.removesuffix('_reverse')}_l0{'_reverse' if key.endswith('_reverse') else ''}"
-            state[f"{found.path}.{name}"] = np.asarray(array, order="C")  # np.ascontiguousarray would make a vector of a number
+        state.update(_named(found))
     if foreign:
         raise ConversionError(f"torch has no module for {', '.join(foreign)}")
     return state
 
 
-def _repeats(model: Model) -> dict[str, str]:
-    """The names of tied weights, each with the first name of the same one."""
-    first: dict[int, str] = {}
-    repeats: dict[str, str] = {}
+def _named(unit: Unit) -> dict[str, np.ndarray]:
+    """A layer's weights under torch's names."""
+    state: dict[str, np.ndarray] = {}
+    for key, array in unit.port.to_torch(unit.layer).items():
+        name = key
+        if key.startswith(("weight_ih", "weight_hh", "bias_ih", "bias_hh")):
+            name = f"{key.removesuffix('_reverse')}_l0{'_reverse' if key.endswith('_reverse') else ''}"
+        state[f"{unit.path}.{name}"] = np.asarray(array, order="C")  # np.ascontiguousarray would make a vector of a number
+    return state
+
+
+def _order(model: Model) -> list[str]:
+    """The names of ``parameters()``, in its order: tied ones once."""
     graph = graph_of(model)
-    for name, parameter in graph.state_names.items() if graph is not None else ():
-        if first.setdefault(id(parameter), name) != name:
-            repeats[name] = first[id(parameter)]
-    return repeats
+    if graph is None:
+        return [n for n in state_of(model) if not n.endswith(BUFFERS)]
+    first: dict[int, str] = {}
+    for name in graph.program.parameters.values():
+        first.setdefault(id(graph.state_names[name]), name)
+    return list(first.values())
+
+
+def _laid_out(model: Model, given: Mapping[Parameter, np.ndarray]) -> dict[str, np.ndarray]:
+    """What is kept for our parameters, under torch's names and in its layout."""
+    graph = graph_of(model)
+    if graph is not None:
+        return {n: given[p] for n in _order(model) if (p := graph.state_names[n]) in given}
+    found: dict[str, np.ndarray] = {}
+    for unit in units_of(model):
+        if isinstance(unit, Unit) and any(p in given for p in unit.layer.weights):
+            found.update(_in_layer(unit, given))
+    return found
+
+
+def _in_layer(unit: Unit, given: Mapping[Parameter, np.ndarray]) -> dict[str, np.ndarray]:
+    """One layer's part: written into the layer for a moment, and read from there."""
+    before = [(p, p.value) for p in unit.layer.weights]
+    try:
+        for p, value in before:
+            p.value = given.get(p, np.zeros_like(value))
+        found = _named(unit)
+    finally:
+        for p, value in before:
+            p.value = value
+    if any("bias_hh" in n for n in found) and not isinstance(unit.layer, nn.GRU):
+        raise ConversionError(f"torch trains two biases where {unit.path} has their sum, so its optimizer cannot go on there")
+    return {n: a for n, a in found.items() if not n.endswith(BUFFERS)}
 
 
 # ---- safetensors ---------------------------------------------------------------------------------------------------------
@@ -122,61 +156,3 @@ def _write_safetensors(file: BinaryIO, state: Mapping[str, np.ndarray]) -> None:
     file.write(struct.pack("<Q", len(text)) + text)
     for array in state.values():
         file.write(np.ascontiguousarray(array).tobytes())
-
-
-# ---- torch's zip ---------------------------------------------------------------------------------------------------------
-
-
-def _write_pickle(file: BinaryIO, state: Mapping[str, np.ndarray], repeats: Mapping[str, str], versions: Mapping[str, int]) -> None:
-    """Arrays as ``torch.save`` writes an OrderedDict of tensors; tied ones share a storage."""
-    keys: dict[str, str] = {}
-    for name in state:
-        keys[name] = keys[repeats[name]] if name in repeats else str(len(set(keys.values())))
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("archive/data.pkl", _pickled(state, keys, versions))
-        archive.writestr("archive/byteorder", b"little")
-        written: set[str] = set()
-        for name, array in state.items():
-            if keys[name] not in written:
-                written.add(keys[name])
-                archive.writestr(f"archive/data/{keys[name]}", np.ascontiguousarray(array).tobytes())
-        archive.writestr("archive/version", b"3\n")
-
-
-def _pickled(state: Mapping[str, np.ndarray], keys: Mapping[str, str], versions: Mapping[str, int]) -> bytes:
-    """The pickle of the dict, opcode by opcode: pickle itself would import torch for the names that it writes."""
-    parts = [b"\x80\x02", b"ccollections\nOrderedDict\n)R("]
-    for name, array in state.items():
-        parts += [_text(name), _tensor(array, keys[name])]
-    parts.append(b"u")
-    if versions:  # some modules refuse a state that does not say of which version it is
-        parts += [b"}", _text("_metadata"), b"ccollections\nOrderedDict\n)R("]
-        parts += [_text(path) + b"}" + _text("version") + _integer(version) + b"s" for path, version in versions.items()]
-        parts.append(b"usb")
-    parts.append(b".")
-    return b"".join(parts)
-
-
-def _tensor(array: np.ndarray, key: str) -> bytes:
-    if array.dtype.name not in _STORAGES:
-        raise ConversionError(f"torch has no tensors of {array.dtype}")
-    strides = [s // array.itemsize for s in np.ascontiguousarray(array).strides] if array.ndim else []
-    storage = b"(" + _text("storage") + f"ctorch\n{_STORAGES[array.dtype.name]}\n".encode() + _text(key) + _text("cpu")
-    storage += _integer(array.size) + b"tQ"
-    return (
-        b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + _integer(0) + _tuple(array.shape) + _tuple(strides)
-        + b"\x89" + b"ccollections\nOrderedDict\n)R" + b"tR"
-    )  # fmt: skip
-
-
-def _text(text: str) -> bytes:
-    data = text.encode()
-    return b"X" + struct.pack("<I", len(data)) + data
-
-
-def _integer(n: int) -> bytes:
-    return b"J" + struct.pack("<i", n) if n < 2**31 else b"\x8a\x08" + struct.pack("<q", n)
-
-
-def _tuple(numbers: tuple[int, ...] | list[int]) -> bytes:
-    return b"(" + b"".join(_integer(n) for n in numbers) + b"t"

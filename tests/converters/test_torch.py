@@ -117,6 +117,29 @@ def test_modules(which: int, tmp_path: Path) -> None:
     reference = theirs(module, inputs, factors, by_name=False)
     found = ours(model, arrays, factors([v for n, v in reference.items() if n.startswith("output/")]))
     _assert_alike(found, reference)
+    if which == 0:
+        _goes_on_in_torch(model, type(module)(), inputs["x"], tmp_path / "run.ckpt")
+
+
+def _goes_on_in_torch(model: Any, module: Any, x: Any, path: Path) -> None:
+    """A weight that is tied, and one that is frozen, keep their places among the optimizer's."""
+    y = torch.zeros(len(x), 4)
+    frozen = next(p for n, p in model.named_parameters() if n.endswith("conv.bias"))
+    frozen.trainable = module.conv.bias.requires_grad = False
+    model.compile(optim.Adam(1e-2, epsilon=1e-8), "mse")
+    for _ in range(3):
+        model.train_on_batch(x.numpy(), y.numpy())
+    model.export(path, format="torch")
+    held = torch.load(path, weights_only=True)
+    module.load_state_dict(held["state_dict"])
+    optimizer = torch.optim.Adam(module.parameters())
+    optimizer.load_state_dict(held["optimizer_state_dict"])
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = (module.train()(x) - y).square().mean()
+        loss.backward()
+        optimizer.step()
+        assert model.train_on_batch(x.numpy(), y.numpy()) == pytest.approx(loss.item(), rel=1e-4)
 
 
 def test_training_state_and_tied_weights() -> None:
@@ -197,6 +220,23 @@ def test_missing_operators_are_listed_at_once() -> None:
         ox.load(Strange(), example_inputs=(torch.randn(2, 4),), exporter="other")
 
 
+class Packs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(3, 4, batch_first=True, proj_size=2)
+
+    def forward(self, x: Any, lengths: Any) -> Any:
+        return self.rnn(nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True))[0].data
+
+
+def test_packed_sequences_are_refused() -> None:
+    x, lengths = torch.randn(2, 5, 3), torch.tensor([5, 3])
+    with pytest.raises(ox.ConversionError, match=r"cannot follow Packs: .*; if it packs sequences, leave them padded"):
+        ox.load(Packs(), example_inputs=(x, lengths))
+    with pytest.raises(ox.ConversionError, match="LSTM is given a PackedSequence, which has no equal here"):
+        ox.load(Packs().rnn, example_inputs=nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True))
+
+
 class Sizes(nn.Module):
     """Arithmetic with sizes, and shapes that depend on data."""
 
@@ -224,6 +264,21 @@ def test_symbolic_sizes() -> None:
         arrays = dict(zip([s.name for s in model.input_specs], [x.numpy(), inputs[1].numpy()], strict=True))
         for got, wanted in zip(_results(model, arrays), Sizes()(x, inputs[1]), strict=True):
             assert np.shape(got) == tuple(wanted.shape) and away(got, wanted.numpy()) < 1e-5
+
+
+class Windows(nn.Module):
+    """Attention in windows: a batch times as large, and a size left to be told from the others."""
+
+    def forward(self, x: Any) -> Any:
+        b, n, _ = x.shape
+        q, k, v = x.reshape(b * 4, n // 4, 3, 2, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        return q + k * v
+
+
+def test_sizes_known_beside_unknown_ones() -> None:
+    model = ox.load(Windows(), example_inputs=(torch.randn(2, 8, 24),))
+    x = torch.randn(3, 8, 24)
+    assert away(model.predict(x.numpy(), verbose=0), Windows()(x).numpy()) < 1e-6
 
 
 class Branches(nn.Module):

@@ -9,6 +9,7 @@ import pickle
 import struct
 import warnings
 import zipfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,43 +78,98 @@ def test_checkpoints_and_what_stands_beside(tmp_path: Path) -> None:
     assert np.allclose(model.predict(x.numpy(), verbose=0), module.eval()(x).detach().numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("mine", "torchs"),
-    [
-        (lambda: optim.Adam(0.5, epsilon=1e-8), lambda p: torch.optim.Adam(p, 1e-2)),
-        (lambda: optim.SGD(0.5, momentum=0.9, nesterov=True), lambda p: torch.optim.SGD(p, 1e-2, momentum=0.9, nesterov=True)),
-    ],
-)
-def test_training_goes_on(tmp_path: Path, mine: Any, torchs: Any) -> None:
+KINDS = {
+    "Adam": (lambda: optim.Adam(1e-2, epsilon=1e-8), lambda p: torch.optim.Adam(p, 1e-2)),
+    "AMSGrad": (lambda: optim.Adam(1e-2, epsilon=1e-8, amsgrad=True), lambda p: torch.optim.Adam(p, 1e-2, amsgrad=True)),
+    "AdamW": (lambda: optim.AdamW(1e-2, 0.1, epsilon=1e-8), lambda p: torch.optim.AdamW(p, 1e-2, weight_decay=0.1)),
+    "SGD": (lambda: optim.SGD(1e-2, momentum=0.9, nesterov=True), lambda p: torch.optim.SGD(p, 1e-2, momentum=0.9, nesterov=True)),
+    "RMSprop": (
+        lambda: optim.RMSprop(1e-2, 0.99, momentum=0.5, epsilon=1e-16, centered=True),
+        lambda p: torch.optim.RMSprop(p, 1e-2, momentum=0.5, centered=True),
+    ),
+}
+
+
+def _batches() -> list[tuple[Any, Any]]:
     torch.manual_seed(0)
+    x, y = torch.randn(32, 1, 8, 8), torch.randint(0, 3, (32,))
+    return [(x[:16], y[:16]), (x[16:], y[16:])]
+
+
+def _their_steps(module: Any, optimizer: Any, n: int) -> list[float]:
+    found = []
+    for i in range(n):
+        x, y = _batches()[i % 2]
+        optimizer.zero_grad()
+        loss = tn.functional.cross_entropy(module.train()(x), y)
+        loss.backward()
+        optimizer.step()
+        found.append(loss.item())
+    return found
+
+
+def _our_steps(model: Any, n: int) -> list[float]:
+    return [model.train_on_batch(*(t.numpy() for t in _batches()[i % 2])) for i in range(n)]
+
+
+@cache
+def _both() -> list[Any]:
+    """A model of layers made here, and one that was a module."""
+    return [_ours(), ox.load(_net(), example_inputs=(_batches()[0][0],))]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_goes_on_here_and_in_torch(tmp_path: Path, kind: str) -> None:
+    mine, torchs = KINDS[kind]
     module = _net()
     optimizer = torchs(module.parameters())
-    x, y = torch.randn(32, 1, 8, 8), torch.randint(0, 3, (32,))
-
-    def steps(n: int) -> list[float]:
-        found = []
-        for i in range(n):
-            part = slice(16 * (i % 2), 16 * (i % 2) + 16)
-            optimizer.zero_grad()
-            loss = tn.functional.cross_entropy(module.train()(x[part]), y[part])
-            loss.backward()
-            optimizer.step()
-            found.append(loss.item())
-        return found
-
-    steps(4)
+    _their_steps(module, optimizer, 4)
     torch.save({"model": module.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "c.pth")
-    expected = steps(6)
-    for model in (_ours(), ox.load(_net(), example_inputs=(x[:2],))):
+    expected = _their_steps(module, optimizer, 6)
+    for model in _both():
         model.compile(mine(), losses.SparseCategoricalCrossentropy(from_logits=True))
         ox.load(tmp_path / "c.pth", model)
-        parts = [slice(16 * (i % 2), 16 * (i % 2) + 16) for i in range(6)]
-        got = [model.train_on_batch(x[p].numpy(), y[p].numpy()) for p in parts]
-        assert np.allclose(got, expected, atol=1e-5)
+        assert np.allclose(_our_steps(model, 4), expected[:4], atol=1e-5)
+        model.export(tmp_path / "back.ckpt", format="torch")
+        held = torch.load(tmp_path / "back.ckpt", weights_only=True)
+        back = _net()
+        state = held["state_dict"]
+        if "0.weight" not in state:  # layers made here have names of their own
+            state = dict(zip(back.state_dict(), state.values(), strict=True))
+        back.load_state_dict(state, strict=True)
+        again = torchs(back.parameters())
+        again.load_state_dict(held["optimizer_state_dict"])
+        assert np.allclose(_their_steps(back, again, 2), expected[4:], atol=1e-5)
+
+
+def test_what_an_optimizer_lacks_is_refused(tmp_path: Path) -> None:
+    module = _net()
+    optimizer = torch.optim.Adam(module.parameters())
+    torch.save({"model": module.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "c.pth")
     model = _ours()
-    model.compile("rmsprop", "mse")
-    with pytest.raises(ox.ConversionError, match="compile with Adam, AdamW or SGD"):
-        ox.load(tmp_path / "c.pth", model)
+    with pytest.raises(ox.ConversionError, match="compile it, or write"):
+        model.export(tmp_path / "c.ckpt", format="torch")
+    for other, message in (
+        (optim.Nadam(), "compile with Adam, AdamW, SGD or RMSprop"),
+        (optim.SGD(momentum=0.5), "is no SGD"),
+        (optim.Adam(beta_1=0.5), r"has betas = \(0.9, 0.999\), the model was compiled with \(0.5, 0.999\)"),
+    ):
+        model.compile(other, "mse")
+        with pytest.raises(ox.ConversionError, match=message):
+            ox.load(tmp_path / "c.pth", model)
+    for other, message in (
+        (optim.Nadam(), "no optimizer of the formula of Nadam"),
+        (optim.SGD(weight_decay=0.1), "SGD has no weight_decay"),
+        (optim.Adam(use_ema=True), "Adam has no use_ema"),
+    ):
+        model.compile(other, "mse")
+        with pytest.raises(ox.ConversionError, match=message):
+            model.export(tmp_path / "c.ckpt", format="torch")
+    lstm = ox.Sequential([ox.Input((3, 2)), nn.LSTM(2, name="rnn")])
+    lstm.compile("adam", "mse")
+    lstm.train_on_batch(np.ones((1, 3, 2), np.float32), np.ones((1, 2), np.float32))
+    with pytest.raises(ox.ConversionError, match="torch trains two biases where rnn has their sum"):
+        lstm.export(tmp_path / "c.ckpt", format="torch")
 
 
 class _Layers(tn.Module):
@@ -228,10 +284,10 @@ def _legacy(body: bytes) -> bytes:
 
 def _reference(size: int) -> bytes:
     """A state_dict of one tensor that claims a size."""
-    from onnxdl.converters.torch import writing
+    from onnxdl.converters.torch import saving
 
-    tensor = writing._tensor(np.ones(1, np.float32), "0").replace(writing._tuple((1,)), b"(\x8a\x08" + struct.pack("<q", size) + b"t", 1)
-    return b"\x80\x02}(" + writing._text("w") + tensor + b"u."
+    shape, claimed = saving._pickled((1,), {}), b"(\x8a\x08" + struct.pack("<q", size) + b"t"
+    return b"\x80\x02" + saving._pickled({"w": np.ones(1, np.float32)}, {}).replace(shape, claimed, 1) + b"."
 
 
 def test_a_model_made_here_as_source(tmp_path: Path) -> None:

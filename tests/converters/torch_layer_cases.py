@@ -126,6 +126,14 @@ def _weights(gates: int, inputs: int, hidden: int, layers: int, directions: int,
 
 case("lstm.input", F(4, 2, 3), [F(4, 2, 2), F(4, 2, 2)], _weights(4, 3, 2, 2, 2, True), True, 2, 0.0, True, True, False)
 case("lstm.input", F(2, 4, 3), [F(1, 2, 2), F(1, 2, 2)], _weights(4, 3, 2, 1, 1, False), False, 1, 0.0, True, False, True)
+case(
+    "lstm.input",
+    F(4, 2, 3),
+    [F(4, 2, 2), F(4, 2, 3)],
+    [p for width in (3, 3, 4, 4) for p in (F(12, width), F(12, 2), F(12), F(12), F(2, 3))],
+    True, 2, 0.0, True, True, False,
+)  # fmt: skip
+case("lstm.input", F(2, 4, 3), [F(1, 2, 2), F(1, 2, 3)], [F(12, 3), F(12, 2), F(2, 3)], False, 1, 0.0, True, False, True)
 case("gru.input", F(2, 4, 3), F(2, 2, 2), _weights(3, 3, 2, 1, 2, True), True, 1, 0.0, True, True, True)
 case("rnn_tanh.input rnn_relu.input", F(4, 2, 3), F(2, 2, 2), _weights(1, 3, 2, 2, 1, True), True, 2, 0.0, True, False, False)
 case("lstm_cell", F(2, 3), [F(2, 2), F(2, 2)], *_weights(4, 3, 2, 1, 1, True))

@@ -10,7 +10,6 @@ import onnx_ir as ir
 
 from onnxdl.autodiff.gradient import gradient
 from onnxdl.graph import op
-from onnxdl.graph.tensor import as_tensor
 from onnxdl.graph.trace import Trace
 from onnxdl.nn.structure import tensors_in
 from onnxdl.runtime import run
@@ -25,32 +24,51 @@ def factors(outputs: Sequence[np.ndarray]) -> list[np.ndarray | None]:
     return [rng.standard_normal(o.shape).astype(o.dtype) if o.dtype.kind == "f" else None for o in outputs]
 
 
+class Pass:
+    """One training pass of a Model as a session: outputs, gradients of parameters and float inputs, and next buffers.
+
+    Args:
+        model: the Model.
+        seeds: arrays like the factors of the outputs, None where one is left out; by default all float outputs have one.
+    """
+
+    def __init__(self, model: Model, seeds: Sequence[np.ndarray | None] | None = None) -> None:
+        self.names = {p: n for n, p in model.named_parameters()}
+        with Trace("pass", training=True) as trace:
+            tensors = [trace.input(s.name, s.dtype, s.shape) for s in model.input_specs]
+            step, seed = trace.input("step", "int64", []), trace.input("seed", "int64", [])
+            trace.declare = lambda p: trace.input(self.names[p], p.dtype, p.shape)
+            trace.random_key = lambda: (seed, step)
+            outputs = tensors_in(call_model(model, tensors))
+            like = [o if o.dtype.kind == "f" else None for o in outputs] if seeds is None else seeds
+            given = [
+                (o, trace.input(f"factor/{i}", f.dtype, f.shape))
+                for i, (o, f) in enumerate(zip(outputs, like, strict=True))
+                if f is not None
+            ]
+            parts = [op.ReduceSum(o * f, keepdims=0).astype(np.float32) for o, f in given]
+            loss = parts[0] if len(parts) == 1 else op.Sum(*parts)
+            trained = {self.names[p]: t for p, t in trace.variables.items() if p in self.names and p.trainable}
+            trained.update((t.name or "", t) for t in tensors if t.dtype.kind == "f")
+            found = gradient(loss, list(trained.values()))
+            results = {f"output/{i}": o for i, o in enumerate(outputs)}
+            results.update((f"grad/{n}", g) for n, g in zip(trained, found, strict=True) if g is not None)
+            results.update((f"next/{self.names[p]}", t) for p, t in trace.updates.items())
+            results = {n: op.Identity(t) for n, t in results.items()}
+            program = trace.model(results)
+        self.results, self.wanted = list(results), {v.name for v in program.graph.inputs}
+        self.session = create_session(ir.to_proto(program).SerializeToString())
+
+    def __call__(self, inputs: Mapping[str, np.ndarray], seeds: Sequence[np.ndarray | None]) -> dict[str, Any]:
+        factors = {f"factor/{i}": f for i, f in enumerate(seeds) if f is not None}
+        feeds = {**inputs, **factors, "step": np.int64(0), "seed": np.int64(0), **{n: p.value for p, n in self.names.items()}}
+        values = run(self.session, self.results, {n: np.asarray(a) for n, a in feeds.items() if n in self.wanted})
+        return dict(zip(self.results, values, strict=True))
+
+
 def ours(model: Model, inputs: Mapping[str, np.ndarray], seeds: Sequence[np.ndarray | None]) -> dict[str, Any]:
-    """Outputs, gradients of parameters and float inputs, and next buffers of one training pass."""
-    names = {p: n for n, p in model.named_parameters()}
-    with Trace("pass", training=True) as trace:
-        tensors = [trace.input(s.name, s.dtype, s.shape) for s in model.input_specs]
-        step, seed = trace.input("step", "int64", []), trace.input("seed", "int64", [])
-        trace.declare = lambda p: trace.input(names[p], p.dtype, p.shape)
-        trace.random_key = lambda: (seed, step)
-        outputs = tensors_in(call_model(model, tensors))
-        parts = [
-            op.ReduceSum(o * as_tensor(f), keepdims=0).astype(np.float32) for o, f in zip(outputs, seeds, strict=True) if f is not None
-        ]
-        loss = parts[0] if len(parts) == 1 else op.Sum(*parts)
-        trained = {names[p]: t for p, t in trace.variables.items() if p in names and p.trainable}
-        trained.update((t.name or "", t) for t in tensors if t.dtype.kind == "f")
-        found = gradient(loss, list(trained.values()))
-        results = {f"output/{i}": o for i, o in enumerate(outputs)}
-        results.update((f"grad/{n}", g) for n, g in zip(trained, found, strict=True) if g is not None)
-        results.update((f"next/{names[p]}", t) for p, t in trace.updates.items())
-        results = {n: op.Identity(t) for n, t in results.items()}
-        program = trace.model(results)
-    feeds = {**inputs, "step": np.int64(0), "seed": np.int64(0), **{n: p.value for p, n in names.items()}}
-    wanted = {v.name for v in program.graph.inputs}
-    session = create_session(ir.to_proto(program).SerializeToString())
-    values = run(session, list(results), {n: np.asarray(a) for n, a in feeds.items() if n in wanted})
-    return dict(zip(results, values, strict=True))
+    """What one training pass of a Model gives; ``seeds`` are the factors of its float outputs."""
+    return Pass(model, seeds)(inputs, seeds)
 
 
 def theirs(module: Any, inputs: Mapping[str, Any], seeds: Any, *, by_name: bool) -> dict[str, Any]:
