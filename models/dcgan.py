@@ -80,9 +80,9 @@ def main(folder: Path, epochs: int) -> dict[str, float]:
         print(f"epoch {epoch + 1}/{epochs}", *(f"{name} {value:.3f}" for name, value in results.items()), sep="  ")
     generator.save(folder / "model.onnx")
     shown = [0, *(max(1, round(epochs * part)) for part in (0.1, 0.25, 0.5, 1))]
-    rows = [*(sheet[k] for k in shown), test[0][:12] * 2 - 1]
-    titles = [title for first in (*(f"epoch {k}" for k in shown), "real") for title in (first, *[""] * 11)]
-    ox.viz.save_images(np.concatenate(rows), folder / "dcgan.png", 12, titles, scale=(-1, 1), size=0.6)
+    images = np.concatenate([*(sheet[k] for k in shown), test[0][:12] * 2 - 1])
+    rows = [*(f"epoch {k}" for k in shown), "real"]
+    ox.viz.save_images(images, folder / "dcgan.png", 12, scale=(-1, 1), size=0.6, rows=rows)
     return results
 
 

@@ -25,40 +25,47 @@ EPOCHS = 4
 CHANNELS, TOP = 10, 2
 
 
+def draw_layers(model: ox.Model, layers: list[str], x: np.ndarray, folder: Path) -> None:
+    """deconvnet.png: for each layer the images that excite ten of its channels most, and what in them does; one column a channel."""
+    sheet, titles = [], []
+    for k, layer in enumerate(layers, 1):
+        deconvnet = attribution.deconvnet(model, layer)
+        deconvnet.export(folder / f"deconvnet_{k}.onnx")
+        found = attribution.strongest(model, layer, x, CHANNELS, TOP)
+        projected = [deconvnet.predict([x[s.images], np.full(TOP, s.channel)], verbose=0) for s in found]
+        titles += [f"conv {k}, {s.channel}" for s in found] + [""] * CHANNELS * (2 * TOP - 1)
+        for i in range(TOP):
+            sheet += [x[s.images[i]] for s in found] + [p[i] for p in projected]
+    kinds = ["image", "what excites"] * TOP * len(layers)
+    ox.viz.save_images(sheet, folder / "deconvnet.png", CHANNELS, titles, size=0.8, rows=kinds)
+
+
+def draw_decisions(model: ox.Model, layer: str, images: np.ndarray, labels: np.ndarray, path: Path) -> None:
+    """Five ways to ask which pixels made the decision, one row each; ``layer`` is the one that deconvnet and Grad-CAM look at."""
+    strongest = np.full(len(labels), attribution.strongest(model, layer, images, 1, 1)[0].channel)
+    rows = {
+        "image": images,
+        "saliency": np.abs(attribution.saliency(model).predict([images, labels])),
+        "guided": attribution.guided(model).predict([images, labels]),
+        "deconvnet": attribution.deconvnet(model, layer).predict([images, strongest]),
+        "Grad-CAM": attribution.grad_cam(model, layer).predict([images, labels]),
+        "occlusion": attribution.occlusion(model, images, labels),
+    }
+    sheet, titles = [image for row in rows.values() for image in row], [convnet.SURFACES[k] for k in labels]
+    ox.viz.save_images(sheet, path, len(labels), titles, size=0.9, rows=list(rows))
+
+
 def main(folder: Path, epochs: int) -> dict[str, float]:
-    """Draws deconvnet.png (for each convolution: images and projections, one column a channel) and attributions.png."""
+    """Trains the network; draws deconvnet.png and, of an image of each class that it knows, attributions.png."""
     (x, y), (x_test, y_test) = data()
     model = build()
     model.fit(x, y, convnet.BATCH_SIZE, epochs, verbose=0)
     model.save(folder / "model.onnx")
     convolutions = [str(layer.name) for layer in model.layers if isinstance(layer, nn.Conv2D)]
-
-    sheet, titles = [], []
-    for k, layer in enumerate(convolutions, 1):
-        deconvnet = attribution.deconvnet(model, layer)
-        deconvnet.export(folder / f"deconvnet_{k}.onnx")
-        found = attribution.strongest(model, layer, x_test, CHANNELS, TOP)
-        projected = [deconvnet.predict([x_test[s.images], np.full(TOP, s.channel)], verbose=0) for s in found]
-        titles += [f"conv {k}, {s.channel}" for s in found] + [""] * CHANNELS * (2 * TOP - 1)
-        for i in range(TOP):
-            sheet += [x_test[s.images[i]] for s in found] + [p[i] for p in projected]
-    ox.viz.save_images(sheet, folder / "deconvnet.png", CHANNELS, titles, size=0.8)
-
-    probability = model.predict(x_test)
-    right = probability.argmax(1) == y_test
+    draw_layers(model, convolutions, x_test, folder)
+    right = model.predict(x_test).argmax(1) == y_test
     shown = np.array([np.flatnonzero(right & (y_test == k))[0] for k in np.unique(y_test[right])])
-    images, labels = x_test[shown], y_test[shown]
-    strongest = np.full(len(shown), attribution.strongest(model, convolutions[-1], images, 1, 1)[0].channel)
-    rows = {
-        "image": images,
-        "saliency": np.abs(attribution.saliency(model).predict([images, labels])),
-        "guided": attribution.guided(model).predict([images, labels]),
-        "deconvnet": attribution.deconvnet(model, convolutions[-1]).predict([images, strongest]),
-        "Grad-CAM": attribution.grad_cam(model, convolutions[-1]).predict([images, labels]),
-        "occlusion": attribution.occlusion(model, images, labels),
-    }
-    titles = [convnet.SURFACES[k] for k in labels] + [name for name in list(rows)[1:] for _ in labels]
-    ox.viz.save_images([image for row in rows.values() for image in row], folder / "attributions.png", len(labels), titles, size=0.9)
+    draw_decisions(model, convolutions[-1], x_test[shown], y_test[shown], folder / "attributions.png")
     return {"accuracy": float(right.mean())}
 
 

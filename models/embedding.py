@@ -66,7 +66,7 @@ def main(folder: Path, epochs: int) -> dict[str, float]:
     model.save(folder / "model.onnx")
 
     points = model.layers[0].get_weights()[0]
-    figure = ox.data.require("matplotlib.figure", extra="examples").Figure(figsize=(5, 4), layout="constrained")
+    figure = ox.data.require("matplotlib.figure", extra="examples").Figure(figsize=(6, 5), layout="constrained")
     panel = figure.subplots()
     for letter, point in zip(LETTERS, points, strict=True):
         vowel = letter in VOWELS

@@ -73,6 +73,31 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return products
 
 
+def draw_row(row: np.ndarray, filters: np.ndarray, path: Path) -> None:
+    """A row of pixels, and what one-dimensional filters make of it."""
+    figure = ox.data.require("matplotlib.figure", extra="examples").Figure(figsize=(8, 5), layout="constrained")
+    signals = {"a row of the photograph": row, **dict(zip(FILTERS_1D, convolve(row[None, None], filters)[0], strict=True))}
+    for panel, (name, y) in zip(figure.subplots(4, 1, sharex=True), signals.items(), strict=True):
+        panel.plot(y, linewidth=1)
+        panel.set_title(name, fontsize=9)
+    panel.set_xlabel("pixel")
+    figure.supylabel("brightness", fontsize=9)
+    figure.savefig(path, dpi=80)
+
+
+def draw_image(image: np.ndarray, filters: np.ndarray, path: Path) -> None:
+    """The photograph, and what two-dimensional filters make of it."""
+    filtered = convolve(image[None, None], filters)[0]
+    shown = [image, *(np.clip(y, *black_and_white(y)) for y in filtered)]
+    ox.viz.save_images(shown, path, 3, ["photograph", *FILTERS_2D], size=1.5)
+
+
+def black_and_white(y: np.ndarray) -> tuple[float, float]:
+    """The values drawn black and white: zero is grey where about half of the values are negative."""
+    largest = float(np.quantile(np.abs(y), 0.99))
+    return (-largest, largest) if np.median(y) < 0.05 else (0.0, 1.0)
+
+
 def main(folder: Path, epochs: int) -> dict[str, float]:
     """Filters, learns, and draws filters_1d.png, filters_2d.png and filters_learned.png; returns the smallest cosines."""
     image = photograph()
@@ -80,28 +105,11 @@ def main(folder: Path, epochs: int) -> dict[str, float]:
     learned_one, _ = learn(image[:, None], one, epochs)
     learned_two, model = learn(tiles(image), two, epochs)
     model.save(folder / "model.onnx")
-
-    figure = ox.data.require("matplotlib.figure", extra="examples").Figure(figsize=(8, 5), layout="constrained")
-    row = image[256]
-    signals = {"a row of the photograph": row, **dict(zip(FILTERS_1D, convolve(row[None, None], one)[0], strict=True))}
-    for panel, (name, y) in zip(figure.subplots(4, 1, sharex=True), signals.items(), strict=True):
-        panel.plot(y, linewidth=1)
-        panel.set_title(name, fontsize=9)
-    panel.set_xlabel("pixel")
-    figure.supylabel("brightness", fontsize=9)
-    figure.savefig(folder / "filters_1d.png", dpi=80)
-
-    filtered = convolve(image[None, None], two)[0]
-    shown = [image, *(np.clip(y, *black_and_white(y)) for y in filtered)]
-    ox.viz.save_images(shown, folder / "filters_2d.png", 3, ["photograph", *FILTERS_2D], size=1.5)
-    ox.viz.save_images([*two, *learned_two], folder / "filters_learned.png", len(two), [*FILTERS_2D, *["learned"] * len(two)], size=1.4)
+    draw_row(image[256], one, folder / "filters_1d.png")
+    draw_image(image, two, folder / "filters_2d.png")
+    rows = ["made by hand", "learned"]
+    ox.viz.save_images([*two, *learned_two], folder / "filters_learned.png", len(two), list(FILTERS_2D), size=1.4, rows=rows)
     return {"cosine 1-D": float(cosines(one, learned_one).min()), "cosine 2-D": float(cosines(two, learned_two).min())}
-
-
-def black_and_white(y: np.ndarray) -> tuple[float, float]:
-    """The values drawn black and white: zero is grey where about half of the values are negative."""
-    largest = float(np.quantile(np.abs(y), 0.99))
-    return (-largest, largest) if np.median(y) < 0.05 else (0.0, 1.0)
 
 
 if __name__ == "__main__":

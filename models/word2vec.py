@@ -49,14 +49,14 @@ class Corpus(NamedTuple):
 
 def build(words: int, kind: str = "skip-gram", steps: float = 1e6, rate: float = RATES["skip-gram"]) -> ox.Model:
     """``skip-gram`` or ``cbow`` for that many words (0 included); the rate falls in a line over the steps."""
-    around = ox.Input((BLOCK + 2 * WINDOW,), dtype="int32", name="around")
-    asked = ox.Input((BLOCK + DRAWN,), dtype="int32", name="asked")
+    around = ox.Input((BLOCK + 2 * WINDOW,), BATCH_SIZE, "int32", name="around")
+    asked = ox.Input((BLOCK + DRAWN,), BATCH_SIZE, "int32", name="asked")
     start = nn.initializers.RandomUniform(-0.5 / DIMENSIONS, 0.5 / DIMENSIONS)
     contexts = nn.Embedding(words, DIMENSIONS, start, sparse=True, name="vectors")(around)
     outputs = nn.Embedding(words, DIMENSIONS, "zeros", sparse=True, name="outputs")(asked)
     inputs = [around, asked]
     if kind == "cbow":
-        inputs.append(ox.Input((BLOCK, BLOCK + 2 * WINDOW), name="means"))
+        inputs.append(ox.Input((BLOCK, BLOCK + 2 * WINDOW), BATCH_SIZE, name="means"))
         contexts = inputs[-1] @ contexts
     model = ox.Model(inputs, outputs @ op.Transpose(contexts, perm=[0, 2, 1]), name="word2vec")
     rate *= BATCH_SIZE  # word2vec's is meant for the sum over a batch; the loss is its mean
@@ -101,12 +101,16 @@ def rate_of(text: Corpus, kind: str) -> float:
 
 
 def batches(text: Corpus, kind: str, epoch: int) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
-    """The batches ``(inputs, weights)`` of an epoch, made as they are asked for; every word of the text comes once."""
+    """The batches ``(inputs, weights)`` of an epoch, made as they are asked for; every word of the text comes once.
+
+    The last one is filled up with blocks of no words.
+    """
     rng, table = np.random.default_rng(epoch), unigram_table(text.counts)
     numbers = text.numbers[(text.numbers == 0) | (rng.random(len(text.numbers)) < chances(text.counts)[text.numbers])]
-    numbers = np.pad(numbers, (int(rng.integers(BLOCK)), BLOCK + WINDOW))
-    begins = rng.permutation(np.arange(WINDOW, len(numbers) - BLOCK - WINDOW, BLOCK))
-    for chosen in np.split(begins, range(BATCH_SIZE, len(begins), BATCH_SIZE)):
+    numbers = np.pad(numbers, (int(rng.integers(BLOCK)), 2 * (BLOCK + WINDOW)))
+    empty = len(numbers) - BLOCK - WINDOW
+    begins = rng.permutation(np.arange(WINDOW, empty - BLOCK - WINDOW, BLOCK))
+    for chosen in np.pad(begins, (0, -len(begins) % BATCH_SIZE), constant_values=empty).reshape(-1, BATCH_SIZE):
         around = numbers[chosen[:, None] + np.arange(-WINDOW, BLOCK + WINDOW)]
         centres = around[:, WINDOW:-WINDOW]
         drawn = table[rng.integers(0, TABLE, (len(chosen), DRAWN))]
@@ -189,7 +193,7 @@ def analogies(questions: Path, text: Corpus, vectors: np.ndarray) -> dict[str, t
 
 def draw(text: Corpus, vectors: np.ndarray, path: Path) -> None:
     """Some words and the words nearest to each, in two dimensions (t-SNE, van der Maaten and Hinton 2008)."""
-    groups = {word: [word, *neighbours(word, text, vectors, 5)] for word in SHOWN if word in text.words}
+    groups = {word: [word, *neighbours(word, text, vectors, 4)] for word in SHOWN if word in text.words}
     owner = {word: k for k, group in enumerate(groups.values()) for word in group}
     options = {"perplexity": min(15, len(owner) / 4), "early_exaggeration": 1, "init": "random", "method": "exact", "random_state": 0}
     tsne = ox.data.require("sklearn.manifold", extra="examples").TSNE(**options)

@@ -13,7 +13,8 @@ from onnxdl.cli.verb import verb
 @click.argument("source")
 @click.option("--format", "format_", type=click.Choice(["onnx", "train-step"]), default="onnx", show_default=True)
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The file, or for train-step the folder, to write.")
-def command(source: str, format_: str, output: Path, quiet: bool) -> None:
+@click.option("--batch-size", type=click.IntRange(1), help="Fix the batch of the train step, as CUDA graphs demand; any by default.")
+def command(source: str, format_: str, output: Path, batch_size: int | None, quiet: bool) -> None:
     """Write SOURCE, a run folder, a model.onnx or a SPEC, in another form.
 
     onnx: the inference graph with its weights. train-step: a folder of train_step.onnx, init.onnx, evaluate.onnx and
@@ -26,7 +27,7 @@ def command(source: str, format_: str, output: Path, quiet: bool) -> None:
     if path.is_dir():
         path = path / "model.onnx"
     if path.suffix == ".onnx":
-        export_file(path, output, format_)
+        export_file(path, output, format_, batch_size)
     else:
         spec = resolve(source)
         model = spec.build()
@@ -34,6 +35,6 @@ def command(source: str, format_: str, output: Path, quiet: bool) -> None:
             (x, y), _ = spec.data(None)
             model.ensure_built(x)
             model.ensure_targets(y)
-        model.export(output, format_)
+        model.export(output, format_, batch_size)
     if not quiet:
         click.echo(str(output))

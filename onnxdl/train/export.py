@@ -12,6 +12,8 @@ import onnx_ir as ir
 
 from onnxdl.config import as_text
 from onnxdl.errors import FormatError, GraphError, TrainingError
+from onnxdl.graph.contents import dims
+from onnxdl.graph.passes.sizes import with_shapes
 from onnxdl.io import onnx_file, training_info
 from onnxdl.nn.imported import Imported
 from onnxdl.train import settings
@@ -41,15 +43,17 @@ def save_model(model: Model, path: Path_) -> None:
     onnx_file.write(training_info.embed(predict, program, initialization(model, program), model.state), path)
 
 
-def export_file(path: Path_, target: Path_, format: str) -> None:
+def export_file(path: Path_, target: Path_, format: str, batch_size: int | None = None) -> None:
     """Writes what a model.onnx holds in another form: its inference graph, or the programs of its ``training_info``."""
     from onnxdl.graph.files import read_proto
 
+    if batch_size is not None:
+        _refuse_batch_size(format)
     proto = read_proto(path)
     if format == "train-step":
         step, init = training_info.extract(proto)
         evaluate = _evaluation_in(path) if any(p.key == settings.KEY for p in proto.metadata_props) else None
-        _write_programs(Path(target), step, init, ir.from_proto(training_info.without_training(proto)), evaluate)
+        _write_programs(Path(target), of_batches(step, batch_size), init, ir.from_proto(training_info.without_training(proto)), evaluate)
         return
     if format != "onnx":
         raise FormatError(f"a file is exported as onnx or train-step, not {format!r}")
@@ -64,23 +68,41 @@ def _evaluation_in(path: Path_) -> ir.Model | None:
     return steps.evaluation_step(model.recipe) if model.is_compiled else None
 
 
-def export_model(model: Model, path: Path_, format: str) -> None:
+def export_model(model: Model, path: Path_, format: str, batch_size: int | None = None) -> None:
     """Writes a model in one of the formats of ``FORMATS``."""
     if format not in FORMATS:
         raise FormatError(f"unknown format {format!r}; known are {', '.join(sorted(FORMATS))}")
     model.ensure_built()
-    FORMATS[format](model, path)
+    if batch_size is None:
+        FORMATS[format](model, path)
+    else:
+        _refuse_batch_size(format)
+        _export_train_step(model, path, batch_size)
+
+
+def _refuse_batch_size(format: str) -> None:
+    if format != "train-step":
+        raise FormatError(f"a batch size is fixed in a train-step, not in {format}")
 
 
 def _export_onnx(model: Model, path: Path_) -> None:
     onnx_file.write(inference_of(model), path)
 
 
-def _export_train_step(model: Model, path: Path_) -> None:
+def _export_train_step(model: Model, path: Path_, batch_size: int | None = None) -> None:
     if not model.target_specs:
         raise TrainingError("the model does not know its targets yet: call fit first, or train_on_batch with data")
     step = model.stored_step.clone() if model.stored_step is not None else steps.train_step(model.recipe)
-    _write_programs(Path(path), step, initialization(model, step), inference_of(model), steps.evaluation_step(model.recipe))
+    init = initialization(model, step)
+    _write_programs(Path(path), of_batches(step, batch_size), init, inference_of(model), steps.evaluation_step(model.recipe))
+
+
+def of_batches(step: ir.Model, batch_size: int | None) -> ir.Model:
+    """A train step for batches of one size, which may leave other sizes open; as it is for None."""
+    if batch_size is None:
+        return step
+    shapes = {value.name or "": dims(value) for value in step.graph.inputs}
+    return with_shapes(step, {name: (batch_size, *shape[1:]) for name, shape in shapes.items() if shape and isinstance(shape[0], str)})
 
 
 def _write_programs(folder: Path, step: ir.Model, init: ir.Model, predict: ir.Model, evaluate: ir.Model | None) -> None:

@@ -74,6 +74,7 @@ class Model(Network):
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int | None = None,
         resume: bool = False,
+        profile: bool = False,
     ) -> History:
         """Trains for a number of epochs.
 
@@ -98,6 +99,7 @@ class Model(Network):
             checkpoint: a folder that gets a checkpoint after each epoch, and when the run is interrupted.
             checkpoint_every: the steps after which it gets one within an epoch too.
             resume: whether to go on from the checkpoint in that folder, bit for bit as if the run had not stopped.
+            profile: whether to print, after the first epoch, where the time of a step goes, as ``onnxdl profile`` does.
 
         Returns:
             The loss and metrics of each epoch.
@@ -131,6 +133,7 @@ class Model(Network):
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
             resume=resume,
+            profile=profile,
         )
 
     def evaluate(
@@ -246,9 +249,12 @@ class Model(Network):
         parameters = dict(self.named_parameters())
         self.load_state({name: array for name, array in state.items() if name in parameters})
 
-    def export(self, path: str | os.PathLike[str], format: str = "onnx") -> None:
-        """Writes the model in a format: ``onnx`` (weights inside, no training) or ``train-step`` (a folder of three programs)."""
-        export_model(self, path, format)
+    def export(self, path: str | os.PathLike[str], format: str = "onnx", batch_size: int | None = None) -> None:
+        """Writes the model in a format: ``onnx`` (weights inside, no training) or ``train-step`` (a folder of four programs).
+
+        With a ``batch_size`` the train step takes batches of that size alone. Then its shapes are known, as CUDA graphs demand.
+        """
+        export_model(self, path, format, batch_size)
 
 
 def _of_weights(filepath: str | os.PathLike[str]) -> Path:

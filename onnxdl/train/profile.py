@@ -15,6 +15,9 @@ from onnxdl.runtime import NodeTime
 if TYPE_CHECKING:
     from onnxdl.train.model import Model
 
+PROFILED = 10
+"""How many steps a time is the median of."""
+
 PARTS = ("forward", "backward", "update", "other")
 _FUSED = re.compile(r"^fused ")
 
@@ -71,7 +74,8 @@ class Profile(NamedTuple):
     def lines(self, most: int = 20) -> list[str]:
         """The profile for a reader, ending with its five costliest nodes and what to do."""
         whole = self.total or 1.0
-        head = f"{1e3 * self.total:.2f} ms for {self.samples} samples, {len(self.nodes)} nodes"
+        moved = sum(node.bytes for node in self.nodes) / 1e6
+        head = f"{1e3 * self.total:.2f} ms for {self.samples} samples, {len(self.nodes)} nodes that read and write {moved:,.1f} MB"
         found = [head, "", f"{'layer':<28}" + "".join(f"{part:>10}" for part in PARTS) + f"{'share':>8}"]
         layers = list(self.by_layer().items())
         for name, parts in layers[:most]:
@@ -106,7 +110,7 @@ def place_of(name: str) -> tuple[str, str]:
     return (path[0], "forward") if len(path) > 1 else ("(no layer)", "other")
 
 
-def profile_step(model: Model, x: Any, y: Any, runs: int = 10) -> Profile:
+def profile_step(model: Model, x: Any, y: Any, runs: int = PROFILED) -> Profile:
     """The profile of a training step of a compiled model on a batch; its State stays as it is."""
     model.ensure_built(x)
     model.ensure_targets(y)
@@ -114,7 +118,7 @@ def profile_step(model: Model, x: Any, y: Any, runs: int = 10) -> Profile:
     return Profile(model.train_step().session.profile(batch, runs), len(next(iter(batch.values()))))
 
 
-def profile_prediction(model: Model, x: Any, runs: int = 10) -> Profile:
+def profile_prediction(model: Model, x: Any, runs: int = PROFILED) -> Profile:
     """The profile of a model's inference on a batch."""
     model.ensure_built(x)
     batch = model.batch(x)

@@ -12,10 +12,12 @@ import onnx_ir as ir
 
 from onnxdl.errors import TrainingError
 from onnxdl.graph.target import PORTABLE, Target
-from onnxdl.runtime import StepSession, threads_for, written_in_place
+from onnxdl.runtime import StepSession, leave_unshaped, threads_for, written_in_place
 from onnxdl.runtime.cells import Cell, Results
 from onnxdl.train import step as steps
+from onnxdl.train.diagnosis import first_bad
 from onnxdl.train.feed import weight_arrays, weight_specs
+from onnxdl.train.replay import Replay
 from onnxdl.train.step import Spec
 
 if TYPE_CHECKING:
@@ -36,14 +38,19 @@ class TrainStep:
             raise TrainingError("the file's own training program takes no weights of samples: compile the model again")
         ready = self._for(Target(model.device, exact=model.exact))
         threads = _threads(model, ready)
-        if threads and written_in_place(ready):  # sparse updates have a quicker form on one thread
+        if threads and any(node.op_type == "ScatterND" for node in ready.graph):  # sparse updates have a quicker form on one thread
             ready = self._for(Target(model.device, threads, model.exact))
         inputs = {v.name for v in ready.graph.inputs}
         model.keep_extra_state({n: a for n, a in steps.extra_state(recipe).items() if n in inputs})
         cells = {n: c for n, c in model.cells().items() if n in inputs}
         ready = _without_unchanged(ready)
+        leave_unshaped(ready)
         in_place = written_in_place(ready) if model.device == "cpu" else ()
         self.session = StepSession(_serialized(ready), cells, device=model.device, threads=threads, in_place=in_place)
+        self._run: Callable[[Mapping[str, np.ndarray]], Results] = self.session
+        self._batch: Mapping[str, np.ndarray] = {}
+        if model.device == "cuda":
+            self._run = Replay(ready, self.session, cells)
 
     @cached_property
     def program(self) -> ir.Model:
@@ -57,13 +64,18 @@ class TrainStep:
     def __call__(self, x: object, y: object = None, sample_weight: object = None) -> Results:
         """Runs one step on a batch; reading a value of the result waits for it."""
         if sample_weight is None:
-            return self.session(self._model.batch(x, y))
+            return self.run(self._model.batch(x, y))
         weights = weight_arrays(self._model, y, sample_weight)
-        return self._model.train_step(weight_specs(weights)).session(self._model.batch(x, y, weights))
+        return self._model.train_step(weight_specs(weights)).run(self._model.batch(x, y, weights))
 
     def run(self, batch: Mapping[str, np.ndarray]) -> Results:
         """Runs one step on arrays by input name, which must have the model's types."""
-        return self.session(batch)
+        self._batch = batch
+        return self._run(batch)
+
+    def first_bad(self) -> str | None:
+        """The first tensor of the last step that is not finite, in words; None where all that counts is finite."""
+        return first_bad(self.program.clone(), {**self._batch, **self.session.before()}, self._model.device)
 
 
 class Evaluation:

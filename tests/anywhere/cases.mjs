@@ -72,6 +72,8 @@ const tests = {
     const running = trainer.step({ image, target });
     found.twice = await refused(() => trainer.step({ image, target }));
     await running;
+    const fixed = await Trainer.load(at("fixed"), options);
+    found.fixed = await refused(() => fixed.step({ image, target }));
     for (const name of job.files) found[name] = await refused(() => Trainer.load(at(name), options));
     found.checkpoint = await refused(async () => trainer.restore(await bytes("other.safetensors")));
     found.shapes = await refused(async () => trainer.restore(await bytes("shapes.safetensors")));

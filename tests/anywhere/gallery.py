@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -23,9 +22,7 @@ from onnxdl.models import (
     vgg16,
     word2vec,
 )
-from onnxdl.train.step import Recipe, Spec
 
-LENGTH = 64
 OTHERS = {
     "deconvnet": "trains convnet",
     "filters": "one convolution, made in its loop",
@@ -69,14 +66,3 @@ def built(name: str) -> ox.Model:
     sparse = "sparse" in str(getattr(model.compiled.loss, "name", model.compiled.loss))
     model.ensure_targets(np.zeros(shape[:-1], np.int64) if sparse else np.zeros(shape, np.float32))
     return model
-
-
-def fixed(recipe: Recipe) -> Recipe:
-    """The same training with every size known: a batch of 16, sequences of LENGTH."""
-    inputs = [_fixed(spec) for spec in recipe.inputs]
-    of_sequences = recipe.model.name == "gpt"
-    return replace(recipe, inputs=inputs, targets=[inputs[0]._replace(name=t.name) if of_sequences else _fixed(t) for t in recipe.targets])
-
-
-def _fixed(spec: Spec) -> Spec:
-    return spec._replace(shape=tuple(d if isinstance(d, int) else 16 if d == "batch" else LENGTH for d in spec.shape))

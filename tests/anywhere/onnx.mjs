@@ -81,7 +81,8 @@ export function flatten(model) {
   const tensors = [...all(graph, INITIALIZER), ...all(algorithm, INITIALIZER)], isState = (tensor) => named(tensor, 8) in next;
   const state = tensors.filter(isState), held = new Set(state.map((tensor) => named(tensor, 8)));
   for (const key in next) if (!held.has(key)) throw new Error(`update_binding names ${key}, which is no initializer of the file`);
-  if (state.some((tensor) => all(tensor, 14)[0] === 1n)) throw new Error("weights that lie in a file beside the model are not supported");
+  if (tensors.some((tensor) => all(tensor, 14)[0] === 1n)) // data_location: EXTERNAL
+    throw new Error("the file keeps weights in another one beside it, which this host does not read: save it as one file, or export the folder");
   const dropped = (n, value) => n === NODE || (n === INITIALIZER && isState(value)) ? nothing : undefined;
   const nodes = needed([...all(graph, NODE), ...all(algorithm, NODE)], all(algorithm, OUTPUT).map((value) => named(value)));
   const outer = changed(graph, (n, value) => n === OUTPUT || n === VALUE_INFO ? nothing : dropped(n, value));

@@ -10,7 +10,7 @@ import pytest
 
 import onnxdl as ox
 from onnxdl.models import digits
-from tests.anywhere.hosts import in_browser, run_node
+from tests.anywhere.hosts import HERE, in_browser, run_node
 from tests.anywhere.serve import serving, write_digits
 
 EPOCHS = 6
@@ -43,6 +43,18 @@ def test_a_visitor_trains_draws_and_takes_the_model_home(tmp_path: Path) -> None
     model.fit(x, y, 64, 2, verbose=0)
     assert model.state["step"] == seen["step"] + 2 * 23
     assert 100 * model.evaluate(x_test, y_test, verbose=0)[1] > at_home - 2
+
+
+@pytest.mark.slow
+def test_without_node_modules_the_runtime_comes_from_its_cdn(tmp_path: Path) -> None:
+    write_digits(tmp_path)
+    with serving(tmp_path) as url:
+        found = in_browser("fromCdn", url, tmp_path)
+    version = json.loads((HERE / "package.json").read_text())["dependencies"]["onnxruntime-web"]
+    root = f"https://cdn.jsdelivr.net/npm/onnxruntime-web@{version}/dist/"
+    wanted = {f"{root}{name}" for name in ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")}
+    assert set(found["asked"]) == wanted
+    assert 0 < found["loss"] < 2.4
 
 
 @pytest.mark.slow

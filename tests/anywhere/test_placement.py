@@ -6,13 +6,16 @@ from pathlib import Path
 
 import onnx
 import pytest
+from click.testing import CliRunner
 
+from onnxdl.cli.main import main
 from onnxdl.cli.spec import gallery
+from onnxdl.graph.contents import dims
+from onnxdl.graph.passes.sizes import open_sizes, with_shapes
 from onnxdl.io import onnx_file
 from onnxdl.io.names import all_nodes
 from onnxdl.io.protocol import check_path
-from onnxdl.train.step import train_step
-from tests.anywhere.gallery import BUILDS, OTHERS, built, fixed
+from tests.anywhere.gallery import BUILDS, OTHERS, built
 from tests.anywhere.placement import placements, provider
 
 PROGRAMS = ("train_step", "init", "evaluate", "predict")
@@ -24,12 +27,15 @@ WITH_LOOPS = ("text_lstm", "text_lstm_masked")
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Each as a train-step folder, and as fixed.onnx, the step with all sizes known."""
+    """Each as a train-step folder, and as fixed.onnx, the step with all sizes known: a batch of 16, sequences of 64."""
     folder = tmp_path_factory.mktemp("gallery")
     for name in BUILDS:
         model = built(name)
         model.export(folder / name, format="train-step")
-        onnx_file.write(train_step(fixed(model.recipe)), folder / name / "fixed.onnx")
+        step = onnx_file.read(folder / name / "train_step.onnx")
+        sizes = {d: 16 if d == "batch" else 64 for d in open_sizes(step)}
+        shapes = {v.name or "": [sizes.get(d, d) for d in dims(v) or ()] for v in step.graph.inputs}  # type: ignore[call-overload]
+        onnx_file.write(with_shapes(step, shapes), folder / name / "fixed.onnx")
     return folder
 
 
@@ -59,6 +65,21 @@ def test_cuda_runs_all_but_shape_arithmetic(exported: Path, tmp_path: Path) -> N
             assert place.cpu.total() == 0 and place.copies == LENGTHS.get(name.removesuffix(" fixed"), 0), (name, place)
         else:
             assert place.cuda.total() > 10 * place.cpu.total(), (name, place)
+
+
+def test_a_fixed_batch_leaves_no_size_open(tmp_path: Path) -> None:
+    """From the command line, of a SPEC and of a saved file; what remains of the folder takes any batch."""
+    model = built("mlp")
+    model.save(tmp_path / "model.onnx")
+    for source, folder in (("mlp", "of_spec"), (str(tmp_path / "model.onnx"), "of_file")):
+        command = ["export", source, "--format", "train-step", "--batch-size", "64", "-o", str(tmp_path / folder)]
+        assert (done := CliRunner().invoke(main, command)).exit_code == 0, done.output
+        assert check_path(tmp_path / folder).warnings == []
+        step, evaluate = (onnx_file.read(tmp_path / folder / f"{name}.onnx") for name in ("train_step", "evaluate"))
+        assert open_sizes(step) == [] and open_sizes(evaluate) == ["batch"]
+        assert [dims(v) for v in step.graph.inputs[:2]] == [(64, 64), (64,)]
+    refused = CliRunner().invoke(main, ["export", "mlp", "--batch-size", "64", "-o", str(tmp_path / "mlp.onnx")])
+    assert refused.exit_code != 0 and "a batch size is fixed in a train-step, not in onnx" in refused.output
 
 
 @pytest.mark.slow

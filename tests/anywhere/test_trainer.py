@@ -37,6 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.ensure_targets(y[0])
     model.save(folder / "model.onnx")
     model.export(folder / "step", format="train-step")
+    model.export(folder / "fixed", format="train-step", batch_size=len(y[0]))
     ox.save_checkpoint(folder / "batch", {"image": x[0], "target": y[0]})
     return folder
 
@@ -47,11 +48,12 @@ def batch(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_every_form_trains_alike_and_comes_back(folder: Path) -> None:
-    sources = ["model.onnx", "step", "step/train_step.onnx"]
+    sources = ["model.onnx", "step", "step/train_step.onnx", "fixed"]
     found = case("forms", folder, sources=sources)
     name, dims, numbers = found.pop("prediction")
     evaluation = found.pop("evaluation")
     assert found["model.onnx"] == found["step"] == found["step/train_step.onnx"]
+    assert found["fixed"] == pytest.approx(found["step"], rel=1e-6)
     assert found["step"][-1] < found["step"][0]
     x, y = batch(folder)
     for source in sources:
@@ -91,11 +93,12 @@ def test_wrong_use_is_told_in_one_line(folder: Path) -> None:
     onnx.save(step, lost / "train_step.onnx")
     for name in ("init", "predict"):
         (lost / f"{name}.onnx").write_bytes((folder / "step" / f"{name}.onnx").read_bytes())
+    onnx.save(onnx.load(folder / "model.onnx"), folder / "aside.onnx", save_as_external_data=True, location="aside.data", size_threshold=0)
     (folder / "cut.onnx").write_bytes((folder / "model.onnx").read_bytes()[:-50])
     state = training_info.state_of(model)
     ox.save_checkpoint(folder / "other.safetensors", {"w": np.zeros(3, np.float32)})
     ox.save_checkpoint(folder / "shapes.safetensors", {**state, "step": np.zeros(2, np.int64)})
-    files = [*written, "lost", "cut.onnx", "nowhere"]
+    files = [*written, "lost", "aside.onnx", "cut.onnx", "nowhere"]
     found = case("refusals", folder, files=files)
     wanted = {
         "missing": "target is missing; it must be int64[batch]",
@@ -105,10 +108,12 @@ def test_wrong_use_is_told_in_one_line(folder: Path) -> None:
         "ragged": "image has 3 numbers and the shape [1, 1, 2, 2]; it must be float32[batch, 1, 8, 8]",
         "number": "target has 1 numbers and the shape []; it must be int64[batch]",
         "twice": "a step is still running: await each one before the next",
+        "fixed": "image has 128 numbers and the shape [16, 1, 8, 8]; it must be float32[16, 1, 8, 8]",
         "later.onnx": "the file follows protocol 2, but this host knows 1: take a newer one",
         "dropped.onnx": "a tool that rewrote the file dropped its training information; take the file from before, or save it again",
         "plain.onnx": "the file holds no training information; write it with model.save in Python",
         "lost": "the State entry ... is listed in the metadata, but the step does not update it",
+        "aside.onnx": "the file keeps weights in another one beside it, which this host does not read: ...",
         "cut.onnx": "not an ONNX file, or it is damaged or cut short",
         "nowhere": "ENOENT: no such file or directory, open ...",
         "checkpoint": "the checkpoint lacks the State entry ...; is it of another model?",

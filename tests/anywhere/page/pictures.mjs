@@ -1,13 +1,13 @@
 // What the page draws: curves, digits, bars, and the pad that is drawn on.
 
 const line = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
-const [LEFT, RIGHT, TOP, BOTTOM] = [34, 394, 8, 160];
+const [LEFT, RIGHT, TOP, BOTTOM] = [38, 394, 8, 160];
 
-function axes(ticks, place, last) {
+function axes(ticks, place, last, label = String) {
   const rows = ticks.map(
     (t) =>
       `<line class="grid" x1="${LEFT}" x2="${RIGHT}" y1="${place(t)}" y2="${place(t)}"/>` +
-      `<text x="${LEFT - 5}" y="${place(t) + 3}" text-anchor="end">${t}</text>`,
+      `<text x="${LEFT - 5}" y="${place(t) + 3}" text-anchor="end">${label(t)}</text>`,
   );
   return `${rows.join("")}<text x="${RIGHT}" y="${BOTTOM + 14}" text-anchor="end">${last}</text>`;
 }
@@ -20,7 +20,7 @@ export function lossChart(svg, losses) {
   const thin = Math.ceil(losses.length / 720),
     kept = (values) => values.map((v, i) => [x(i), y(v)]).filter((_, i) => i % thin === 0);
   let mean = losses[0];
-  const smooth = losses.map((v, i) => (mean += (v - mean) / Math.min(i + 1, 20)));
+  const smooth = losses.map((v, i) => (mean += (v - mean) / Math.min(i + 1, 8)));
   const ticks = Array.from({ length: Math.floor(top / step) + 1 }, (_, i) => i * step);
   svg.innerHTML =
     axes(ticks, y, `${losses.length} steps`) +
@@ -35,7 +35,7 @@ export function accuracyChart(svg, accuracies) {
     return points.length === 1 ? [[LEFT, points[0][1]], ...points] : points;
   };
   svg.innerHTML =
-    axes([0, 0.25, 0.5, 0.75, 1], y, `${accuracies.length} epochs`) +
+    axes([0, 0.25, 0.5, 0.75, 1], y, `${accuracies.length} epochs`, (t) => `${100 * t} %`) +
     `<path class="train" d="${line(curve("trained"))}"/><path class="held" d="${line(curve("held"))}"/>`;
 }
 
