@@ -7,6 +7,10 @@ Each message is one line that says what went wrong, where (file, layer, operator
 class OnnxdlError(Exception):
     """Any error that onnxdl raises on purpose."""
 
+    def __str__(self) -> str:
+        """The message in one line: what a stranger's file calls its parts can neither break it nor steer a terminal."""
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in super().__str__())
+
 
 class GraphError(OnnxdlError):
     """An operator was called wrongly: unknown name or attribute, wrong count or kind of inputs, mixed traces."""

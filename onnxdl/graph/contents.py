@@ -47,7 +47,7 @@ def follow_contents(node: ir.Node) -> None:
     elif node.op_type in _SHAPED_BY and output.shape is not None:
         wanted = _SHAPED_BY[node.op_type](node)
         if wanted is not None and len(wanted) == len(output.shape):
-            merged = [w if isinstance(o, ir.SymbolicDim) else o for o, w in zip(output.shape, wanted, strict=True)]
+            merged = [o if w is None or isinstance(o, int) else w for o, w in zip(output.shape, wanted, strict=True)]
             output.shape = ir.Shape(merged)
 
 
@@ -112,12 +112,7 @@ def _arithmetic_content(apply: Callable[[int, int], int]) -> Callable[[ir.Node],
             return None
         n = max(len(a), len(b))
         a, b = a * (n // len(a)) if a else a, b * (n // len(b)) if b else b
-        result: list[int] = []
-        for x, y in zip(a, b, strict=True):
-            if not isinstance(x, int) or not isinstance(y, int):
-                return None
-            result.append(apply(x, y))
-        return tuple(result)
+        return tuple(apply(x, y) if isinstance(x, int) and isinstance(y, int) else None for x, y in zip(a, b, strict=True))
 
     return known
 

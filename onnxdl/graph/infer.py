@@ -90,7 +90,7 @@ def _infer_by_schema(node: ir.Node, opset: int, domain_version: int) -> None:
 _INFERRED_AS = {"AveragePool": 22, "LpPool": 22, "MaxPool": 22}
 
 # Real graphs repeat themselves: a layer's nodes recur in every such layer, and a rule's in its gradient.
-_MEMO_SIZE = 16384
+_MEMO_SIZE = 4096
 _Inferred = tuple[ir.TypeProtocol, tuple[Dim, ...] | None]
 _memo: dict[Hashable, list[_Inferred | None]] = {}
 _READS_FLOATS = {"Range", "Resize", "Upsample"}

@@ -226,9 +226,9 @@ def _attribute(
         match kind:
             case ir.AttributeType.INT:
                 is_dtype = name in DTYPE_ATTRIBUTES and not isinstance(value, int | np.integer)
-                return ir.AttrInt64(name, to_ir(value).value if is_dtype else int(value))
+                return ir.AttrInt64(name, to_ir(value).value if is_dtype else int(np.int64(value)))
             case ir.AttributeType.INTS:
-                return ir.AttrInt64s(name, [int(v) for v in value])
+                return ir.AttrInt64s(name, [int(np.int64(v)) for v in value])
             case ir.AttributeType.FLOAT:
                 return ir.AttrFloat32(name, float(value))
             case ir.AttributeType.FLOATS:
@@ -243,7 +243,7 @@ def _attribute(
                 return ir.AttrGraph(name, value if isinstance(value, ir.Graph) else _body(schema.name, name, value, given, inputs, trace))
             case _:
                 return ir.Attr(name, kind, value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise GraphError(f"{schema.name}: attribute {name!r} ({kind.name.lower()}) cannot be {value!r}: {error}{where()}") from None
 
 

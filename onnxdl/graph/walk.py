@@ -103,7 +103,7 @@ def _copied(attribute: ir.Attr, node: ir.Node, known: Mapping[ir.Value, Tensor |
         return attribute
     body = attribute.as_graph()
     if any(v.type is None for v in body.inputs):
-        _type_inputs(body, node, [None if v is None or (t := known[v]) is None else t.value for v in node.inputs])
+        type_inputs(body, node, [None if v is None or (t := known[v]) is None else t.value for v in node.inputs])
     inner = Trace(body.name or attribute.name, parent=trace, training=trace.training if trace is not None else False)
     local: dict[ir.Value, Tensor | None] = dict(known)
     with inner:
@@ -122,7 +122,7 @@ def _copied(attribute: ir.Attr, node: ir.Node, known: Mapping[ir.Value, Tensor |
     return ir.AttrGraph(attribute.name, inner.graph)
 
 
-def _type_inputs(body: ir.Graph, node: ir.Node, inputs: Sequence[ir.Value | None]) -> None:
+def type_inputs(body: ir.Graph, node: ir.Node, inputs: Sequence[ir.Value | None]) -> None:
     """Types and shapes for the inputs of a body, from what its node reads: the bodies of the standard's functions have none."""
     if node.op_type == "Loop":
         body.inputs[0].type, body.inputs[0].shape = ir.TensorType(ir.DataType.INT64), ir.Shape([])

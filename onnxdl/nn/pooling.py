@@ -34,18 +34,8 @@ class Pooling(Layer):
     def call(self, x: Tensor) -> Tensor:
         pool = getattr(op, self.operator)
         x = channels_first(x, self.data_format)
-        if self.operator == "MaxPool" and _is_padded(x):
-            # ONNX Runtime 1.31 takes a Pad of zeros into the MaxPool, which pads with minus infinity; a Clip without bounds stands between
-            x = op.Clip(x)
         pads = padding_attributes(self.padding, self.pool_size, x.shape[2:], self.strides, [1] * self.rank)
         return channels_back(pool(x, kernel_shape=self.pool_size, strides=self.strides, **pads), self.data_format)
-
-
-def _is_padded(x: Tensor) -> bool:
-    node = x.value.producer()
-    while node is not None and node.op_type in ("Transpose", "Identity") and node.inputs[0] is not None:
-        node = node.inputs[0].producer()
-    return node is not None and node.op_type == "Pad"
 
 
 class MaxPooling1D(Pooling):

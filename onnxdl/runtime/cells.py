@@ -6,7 +6,7 @@ that nothing reads it any more, and nothing is copied between steps: the two buf
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,10 +105,12 @@ class StepSession:
 
     Args:
         model: the serialized step; every cell is one of its inputs, ``next/NAME`` outputs write cells, the rest is returned.
+            An output may have another shape than its cell, of as many elements.
         cells: the State by the step's names. Cells may be shared with other sessions of the same device.
         device: ``cpu`` or ``cuda``.
         threads: intra-op threads, 0 for one a core.
         in_place: the cells that the step may write over: what ``written_in_place`` found.
+        capture: whether CUDA graphs are recorded; see ``CapturedSession``.
     """
 
     def __init__(
@@ -119,8 +121,9 @@ class StepSession:
         device: str = "cpu",
         threads: int = 0,
         in_place: Collection[str] = (),
+        capture: bool = False,
     ) -> None:
-        self.session = create_session(model, device=device, threads=threads)
+        self.session = create_session(model, device=device, threads=threads, capture=capture)
         self.model, self.device, self.threads = model, device, threads
         names = [o.name for o in self.session.get_outputs()]
         self._cells = list(cells.items())
@@ -129,13 +132,16 @@ class StepSession:
         self._written = [cells[n] for n in written if n not in in_place]
         returned = [o for o in self.session.get_outputs() if not o.name.startswith("next/")]
         self._returned = {o.name: _fixed_shape(o) for o in returned}
+        self._output_shapes = {o.name: o.shape for o in self.session.get_outputs()}
         self.inputs = [i.name for i in self.session.get_inputs() if i.name not in cells]
         self._bindings: dict[tuple[bool, ...], Any] = {}
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> Results:
         """Runs one step on a batch of C-contiguous arrays."""
+        return Results(self._step(self._binding(), batch))
+
+    def _step(self, binding: Any, batch: Mapping[str, np.ndarray]) -> dict[str, ort.OrtValue]:
         ort = load_onnxruntime()
-        binding = self._binding()
         for name in self.inputs:
             binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(batch[name], self.device, 0))
         results: dict[str, Any] = {}
@@ -145,18 +151,27 @@ class StepSession:
             else:
                 results[name] = ort.OrtValue.ortvalue_from_shape_and_type(*fixed, "cpu", 0)
                 binding.bind_ortvalue_output(name, results[name])
-        try:
-            self.session.run_with_iobinding(binding)
-        except Exception as error:  # its exceptions share no base class of their own
-            raise RuntimeFailure(f"ONNX Runtime cannot run the step: {one_line(error)}") from error
+        self._run(binding)
         if len(results) < len(self._returned):
             outputs = binding.get_outputs()  # all of them, the State's too: left out where every shape is known
             results = {name: outputs[i] for i, name in enumerate(binding.names) if name in self._returned}
+        return results
+
+    def _run(self, binding: Any, options: Any = None) -> None:
+        """Runs what is bound; the State moves on."""
+        try:
+            self.session.run_with_iobinding(binding, options)
+        except Exception as error:  # its exceptions share no base class of their own
+            raise RuntimeFailure(f"ONNX Runtime cannot run the step: {one_line(error)}") from error
         for cell in self._written:
             cell.flip()
         for cell in self._in_place:
             cell.touch()
-        return Results(results)
+
+    def before(self) -> dict[str, np.ndarray]:
+        """The State that the last step began with, as it still lies in the other buffers; what is written in place is as it is now."""
+        written = set(map(id, self._written))
+        return {name: np.array((cell.spare if id(cell) in written else cell.current).numpy()) for name, cell in self._cells}
 
     def profile(self, batch: Mapping[str, np.ndarray], runs: int) -> list[NodeTime]:
         """The time of each of its nodes on a batch; the State stays as it is."""
@@ -176,10 +191,18 @@ class StepSession:
                 binding.bind_ortvalue_input(name, cell.current)
             for name, cell in self._cells:
                 if id(cell) in written or id(cell) in in_place:
-                    binding.bind_ortvalue_output(f"next/{name}", cell.spare if id(cell) in written else cell.current)
+                    _bind_output(binding, f"next/{name}", cell, cell.spare if id(cell) in written else cell.current, self._output_shapes)
                     binding.names.append(f"next/{name}")
             binding.names.extend(self._returned)
         return binding
+
+
+def _bind_output(binding: Any, name: str, cell: Cell, buffer: Any, shapes: Mapping[str, Sequence[Any]]) -> None:
+    shape = shapes[name]
+    if all(isinstance(d, int) for d in shape) and tuple(shape) != cell.shape:
+        binding.bind_output(name, cell.device, 0, cell.dtype, shape, buffer.data_ptr())
+    else:
+        binding.bind_ortvalue_output(name, buffer)
 
 
 def _fixed_shape(output: Any) -> tuple[list[int], Any] | None:

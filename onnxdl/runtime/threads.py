@@ -23,16 +23,21 @@ BESIDE_LOOPS = 1e9, 1e7
 
 def threads_for(model: ir.Model) -> int:
     """1 for a model whose every operator is small, 0, one a core, for all others."""
-    loops = any(node.op_type in _LOOPS for node in model.graph)
+    loops = any(_is_loop(node) for node in model.graph)
     for node in model.graph.all_nodes():
-        beside = loops and node.graph is model.graph and node.op_type not in _LOOPS
+        beside = loops and node.graph is model.graph and not _is_loop(node)
         product, tensor = BESIDE_LOOPS if beside else (SMALL_PRODUCT, SMALL_TENSOR)
-        if _product(node) > product or (node.op_type not in _LOOPS and _largest(node) > tensor):
+        if _product(node) > product or (not _is_loop(node) and _largest(node) > tensor):
             return 0
     return 1
 
 
 _LOOPS = {"Scan", "Loop", "LSTM", "GRU", "RNN"}
+
+
+def _is_loop(node: ir.Node) -> bool:
+    """Whether a node does one small step after another; a Scan that carries nothing goes over the blocks of a large tensor."""
+    return node.op_type in _LOOPS and not (node.op_type == "Scan" and node.attributes.get_int("num_scan_inputs", 0) == len(node.inputs))
 
 
 def _largest(node: ir.Node) -> float:

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks import ort_training
 from tests.benchmarks.contestants import contestants_of
 from tests.benchmarks.report import picture, table, write_readme
 from tests.benchmarks.rows import ROWS
@@ -29,11 +30,11 @@ RESULTS = Path(__file__).with_name("speed.json")
 class Process:
     """A contestant's process, from its start to its end."""
 
-    def __init__(self, key: str, name: str, threads: int, weights: Path) -> None:
+    def __init__(self, key: str, name: str, threads: int, weights: Path, python: str) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "KERAS_BACKEND": "jax"}
         if threads == 1:
             environment["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-        command = [sys.executable, "-m", "tests.benchmarks.process", key, name, str(threads), str(time.time()), str(weights)]
+        command = [python, "-m", "tests.benchmarks.process", key, name, str(threads), str(time.time()), str(weights)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
         )
@@ -54,24 +55,27 @@ class Process:
         self.process.stdin.flush()
         return self._read()
 
-    def end(self) -> float:
-        """Ends it; its peak memory in bytes."""
+    def end(self) -> dict[str, float]:
+        """Ends it; its peak memory in bytes, and where it can tell the nodes of a step and the bytes that these read and write."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        peak = self._read()["peak"]
+        facts = self._read()
         self.process.wait()
-        return float(peak)
+        return facts
 
 
-def measure(key: str, names: list[str], threads: int, rounds: int, seconds: float) -> dict[str, Any]:
+def measure(key: str, names: list[str], threads: int, rounds: int, seconds: float, ort_python: str) -> dict[str, Any]:
     """All that is known of a row: for each contestant its facts, and for each round its times."""
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "weights.npz"
+        if ort_training.NAME in names:
+            subprocess.run([sys.executable, "-m", ort_training.__name__, key, weights.with_suffix(".onnx")], check=True)
         running: dict[str, Process] = {}
         for name in names:
             try:
-                running[name] = Process(key, name, threads, Path(folder) / "weights.npz")
+                running[name] = Process(key, name, threads, weights, ort_python if name == ort_training.NAME else sys.executable)
             except ChildProcessError as error:
                 result[name] = {"failed": str(error)}
         for name, process in running.items():
@@ -86,7 +90,7 @@ def measure(key: str, names: list[str], threads: int, rounds: int, seconds: floa
                 for name, process in able.items():
                     result[name][what].append(process.order(what, counts[name]))
         for name, process in running.items():
-            result[name]["peak"] = process.end()
+            result[name].update(process.end())
     return result
 
 
@@ -96,6 +100,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two minutes: fewer rounds, no torch.compile, Keras or gensim")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--contestants", help="names with commas between them, ours first")
+    parser.add_argument("--ort-training", metavar="PYTHON", help="the Python of an environment with onnxruntime-training-cpu 1.19.2")
     parser.add_argument("--json", type=Path, help=f"where the numbers go, by default {RESULTS.name} beside this file for a whole run")
     parser.add_argument("--readme", action="store_true", help="write table and picture of the last whole run into README.md, run nothing")
     options = parser.parse_args()
@@ -109,7 +114,9 @@ def main() -> None:
     file = options.json or (RESULTS if not options.rows and not options.quick else None)
     for key in options.rows or ROWS:
         names = options.contestants.split(",") if options.contestants else contestants_of(key, ROWS[key], options.quick)
-        found["rows"][key] = measure(key, names, options.threads, rounds, seconds)
+        if options.ort_training and ROWS[key].net:
+            names.append(ort_training.NAME)
+        found["rows"][key] = measure(key, names, options.threads, rounds, seconds, options.ort_training or sys.executable)
         print(table({**found, "rows": {key: found["rows"][key]}}, header=len(found["rows"]) == 1), flush=True)
         if file is not None:
             file.write_text(json.dumps(found, indent=1))

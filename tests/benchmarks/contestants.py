@@ -6,7 +6,7 @@ The first positional argument of a contestant is the row, the second the weights
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -19,19 +19,18 @@ Weights = Mapping[str, np.ndarray]
 
 
 class Ready(NamedTuple):
-    """A contestant at the start: its step, its inference (None where the row has none), and what can be said of it."""
+    """A contestant at the start: its step, its inference (None where the row has none), what can be said of it, its step's nodes."""
 
     train: Callable[[], Any]
     predict: Callable[[], Any] | None
     facts: dict[str, Any]
+    profile: Callable[[], Sequence[Any]] | None = None
 
 
-def ours(row: Row, weights: Weights | None, threads: int) -> Ready:
+def model_of(row: Row) -> Any:
+    """Our model of a row, not compiled."""
     import onnxdl as ox
-    from onnxdl import nn, optim
-    from onnxdl.runtime import set_threads
-
-    set_threads(threads)
+    from onnxdl import nn
 
     class PositionEmbedding(nn.Layer):
         def __init__(self, length: int, **kwargs: Any) -> None:
@@ -46,7 +45,15 @@ def ours(row: Row, weights: Weights | None, threads: int) -> Ready:
 
     kit = SimpleNamespace(**{**vars(nn), "Input": ox.Input, "Model": ox.Model, "PositionEmbedding": PositionEmbedding})
     ox.set_seed(0)
-    model = keras_like(row, kit)
+    return keras_like(row, kit)
+
+
+def ours(row: Row, weights: Weights | None, threads: int) -> Ready:
+    from onnxdl import nn, optim
+    from onnxdl.runtime import set_threads
+
+    set_threads(threads)
+    model = model_of(row)
     kind, rate = row.optimizer
     optimizer = optim.Adam(rate, epsilon=1e-8) if kind == "adam" else optim.SGD(rate, momentum=0.9 if kind == "momentum" else 0.0)
     model.compile(optimizer, nn.losses.SparseCategoricalCrossentropy(from_logits=True), device="cpu")
@@ -59,8 +66,8 @@ def ours(row: Row, weights: Weights | None, threads: int) -> Ready:
     batch = model.batch(x, y)
     inputs = model.batch(x)
     predict = model.prediction().session
-    nodes = getattr(step, "nodes", None)
-    return Ready(lambda: step.run(batch), lambda: predict(inputs), {"session": built, "nodes": nodes, "weights": state})
+    facts = {"session": built, "weights": state}
+    return Ready(lambda: step.run(batch), lambda: predict(inputs), facts, lambda: step.session.profile(batch, 1))
 
 
 def torch_eager(row: Row, weights: Weights | None, threads: int, *, channels_last: bool = False, compiled: bool = False) -> Ready:

@@ -12,6 +12,7 @@ from tests.benchmarks.rows import ROWS
 README = Path(__file__).parents[2] / "README.md"
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 HEADER = ["row", "ours ms", "samples/s", "against", "its ms", "ratio (spread)", "cpu ratio", "inference", "first step s", "memory MB"]
+HEADER += ["nodes", "GB moved"]
 
 
 def median(times: Sequence[Mapping[str, float]], clock: str) -> float:
@@ -35,15 +36,17 @@ def lines(results: Mapping[str, Any]) -> list[list[str]]:
     for key, row in results["rows"].items():
         ours = row["ours"]
         if "failed" in ours:
-            found.append([ROWS[key].title, "failed", "", "", ours["failed"], *[""] * 5])
+            found.append([ROWS[key].title, "failed", "", "", ours["failed"], *[""] * 7])
             continue
         own = median(ours["train"], clock_of(results))
         head = [ROWS[key].title, f"{1e3 * own:.2f}", f"{ROWS[key].batch / own:,.0f}"]
+        tail = [str(ours["nodes"]), f"{ours['bytes'] / 1e9:.3f}"] if "nodes" in ours else ["", ""]
         for name, other in row.items():
             if name == "ours":
                 continue
             if "failed" in other:
-                found.append([*head, name, "failed: " + other["failed"][:60], *[""] * 5])
+                found.append([*head, name, "failed: " + other["failed"][:60], *[""] * 5, *tail])
+                head, tail = ["", "", ""], ["", ""]
                 continue
             measured = ratios(ours["train"], other["train"], clock_of(results))
             cpu = statistics.median(ratios(ours["train"], other["train"], "cpu"))
@@ -58,15 +61,16 @@ def lines(results: Mapping[str, Any]) -> list[list[str]]:
                     inference,
                     f"{ours['first_step']:.1f} / {other['first_step']:.1f}",
                     f"{ours['peak'] / 1e6:.0f} / {other['peak'] / 1e6:.0f}",
+                    *tail,
                 ]
             )
-            head = ["", "", ""]
+            head, tail = ["", "", ""], ["", ""]
     return found
 
 
 def table(results: Mapping[str, Any], header: bool = True) -> str:
     """The table for a terminal."""
-    widths = [40, 9, 10, 14, 9, 19, 9, 9, 13, 13]
+    widths = [40, 9, 10, 14, 9, 19, 9, 9, 13, 13, 6, 8]
     shown = ([HEADER] if header else []) + lines(results)
     return "\n".join(" ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in shown)
 

@@ -88,9 +88,10 @@ def adam_ours(row: Row, weights: Weights | None, threads: int) -> Ready:
     import onnx_ir as ir
 
     from onnxdl import optim
+    from onnxdl.graph.target import Target
     from onnxdl.graph.trace import Trace
     from onnxdl.optim import Weight
-    from onnxdl.runtime import StepSession, set_threads
+    from onnxdl.runtime import StepSession, leave_unshaped, set_threads
     from onnxdl.runtime.cells import Cell
 
     set_threads(threads)
@@ -99,12 +100,13 @@ def adam_ours(row: Row, weights: Weights | None, threads: int) -> Ready:
     optimizer = optim.Adam(row.optimizer[1], epsilon=1e-8)
     state = {**arrays, **optimizer.start(arrays), "step": np.zeros((), np.int64)}
     begun = time.perf_counter()
-    with Trace("adam", training=True) as trace:
+    with Trace("adam", training=True, target=Target("cpu")) as trace:
         inputs = {name: trace.input(name, a.dtype, a.shape) for name, a in state.items()}
         gradients = {name: trace.input(f"grad/{name}", a.dtype, a.shape) for name, a in arrays.items()}
         update = optimizer.apply([Weight(name, inputs[name], gradients[name]) for name in arrays], inputs, inputs["step"])
         outputs = {**update.weights, **{n: t for n, t in update.state.items() if n != "learning_rate"}, "step": inputs["step"] + 1}
         model = trace.model({f"next/{name}": t for name, t in outputs.items()})
+    leave_unshaped(model)
     cells = {name: Cell(a) for name, a in {**state, **{f"grad/{n}": a for n, a in arrays.items()}}.items()}
     session = StepSession(ir.to_proto(model).SerializeToString(), cells)
     return Ready(lambda: session({}), None, {"session": time.perf_counter() - begun})

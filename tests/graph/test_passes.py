@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-import onnx_ir as ir
+from pathlib import Path
 
+import numpy as np
+import onnx
+import onnx.parser
+import onnx_ir as ir
+import onnxruntime
+import pytest
+
+import onnxdl as ox
 from onnxdl import op, runtime
 from onnxdl.autodiff.gradient import gradient
 from onnxdl.graph.trace import Trace
@@ -55,3 +62,18 @@ def test_a_negated_sum_keeps_its_value() -> None:
     found = runtime.run(session, None, {"x": a})
     for value, expected in zip(found, (np.exp(-2 * a.sum(1, keepdims=True)), -a.sum(0, keepdims=True), -a), strict=True):
         np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("between", ["", "q = Identity(p)", "q = Transpose<perm = [0, 1, 3, 2]>(p)"])
+def test_zeros_before_a_max_pool_stay_zeros(between: str, tmp_path: Path) -> None:
+    graph = f"""<ir_version: 10, opset_import: ["" : 21]> g (float[1, 1, 4, 4] x) => (float[1, 1, 3, 3] y) {{
+        pads = Constant<value_ints = [0, 0, 1, 1, 0, 0, 1, 1]>() p = Pad(x, pads) {between}
+        y = MaxPool<kernel_shape = [2, 2], strides = [2, 2]>({'q' if between else 'p'}) }}"""
+    onnx.save(onnx.parser.parse_model(graph), tmp_path / "net.onnx")
+    x = -np.arange(1, 17, dtype=np.float32).reshape(1, 1, 4, 4)
+    windows = np.pad(x[0, 0].T if "Transpose" in between else x[0, 0], 1).reshape(3, 2, 3, 2)
+    model = ox.load(tmp_path / "net.onnx")
+    assert model.predict(x, verbose=0).tolist() == windows.max((1, 3))[None, None].tolist()
+    model.export(tmp_path / "back.onnx")
+    plain = onnxruntime.InferenceSession(tmp_path / "back.onnx", providers=["CPUExecutionProvider"])
+    assert plain.run(None, {"x": x})[0].tolist() == windows.max((1, 3))[None, None].tolist()

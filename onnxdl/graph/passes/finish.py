@@ -12,8 +12,12 @@ from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 
 from onnxdl.errors import GraphError
 from onnxdl.graph.infer import dims
+from onnxdl.graph.passes.blocks import update_in_blocks
 from onnxdl.graph.passes.broadcasting import leave_to_broadcasting
 from onnxdl.graph.passes.convolutions import choose_convolutions
+from onnxdl.graph.passes.elementwise import choose_elementwise
+from onnxdl.graph.passes.products import update_in_products
+from onnxdl.graph.passes.padding import keep_padding
 from onnxdl.graph.trace import IR_VERSION, discard
 from onnxdl.graph.walk import RECORD, ancestry
 
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from onnxdl.graph.trace import Trace
 
 _FRESH = re.compile(r"_d\d+")
+LARGEST_CONSTANT = 2**18
+"""Elements of a constant that is compared with others: those of Winograd's transforms must be one, or a step does these twice."""
 
 
 def finish(trace: Trace, outputs: Mapping[str, Tensor], metadata: Mapping[str, str]) -> ir.Model:
@@ -41,13 +47,18 @@ def finish(trace: Trace, outputs: Mapping[str, Tensor], metadata: Mapping[str, s
         graph.sort()  # a rule may have written a forward pass anew, behind its readers
         trace.forget_constants()  # some of them were dropped
         choose_convolutions(trace)
+        choose_elementwise(trace)
     _drop_unused(graph)
+    if trace.target.device == "cpu":
+        update_in_products(trace)
+        update_in_blocks(trace)
+    keep_padding(trace)
     _make_way(trace, set(outputs))
     model = ir.Model(graph, ir_version=IR_VERSION if trace.opset <= 21 else 11, producer_name="onnxdl", metadata_props=dict(metadata))
     graph.opset_imports[""] = trace.opset
     graph.opset_imports.update({n.domain: trace.domains.get(n.domain, 1) for n in graph.all_nodes() if n.domain})
     _drop_marks(graph)
-    CommonSubexpressionEliminationPass()(model)
+    CommonSubexpressionEliminationPass(size_limit=LARGEST_CONSTANT)(model)
     _number_symbols(graph)
     return model
 
