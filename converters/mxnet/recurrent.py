@@ -44,6 +44,9 @@ def rnn(
     """Layers of a recurrent net over (time, batch, channels); the vector holds all weights, then all biases."""
     if projection_size or use_sequence_length or lstm_state_clip_min is not None or lstm_state_clip_max is not None:
         raise ConversionError("projections, state clipping and sequence lengths of RNN are not read")
+    held = parameters.shape[0]
+    if isinstance(held, int) and num_layers > held:
+        raise ConversionError(f"an RNN of {num_layers} layers needs more than its {held} weights")
     gates, directions = GATES[mode], 2 if bidirectional else 1
     wide = len(gates) * state_size
     sizes, width = [], int(x.shape[-1])  # type: ignore[arg-type]

@@ -121,6 +121,9 @@ def _program(module: Mapping[str, Any], origin: str) -> Program:
                 program.fixed[held["name"]] = next(iter(held["value"].values()))
             case _:
                 raise ConversionError(f"{origin}: an input of the kind {kind} has no equal here; export the module without it")
+    held_names = (*program.parameters.values(), *program.buffers.values(), *program.constants.values())
+    if not all(isinstance(name, str) for name in held_names):
+        raise TypeError("the name of a tensor is no text")
     for spec in signature["output_specs"]:
         kind, held = next(iter(spec.items()))
         match kind:

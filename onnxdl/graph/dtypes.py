@@ -28,7 +28,11 @@ def to_ir(dtype: DTypeLike) -> ir.DataType:
 
 def to_numpy(dtype: DTypeLike) -> np.dtype[Any]:
     """The NumPy dtype of anything that names an element type."""
-    return np.dtype(to_ir(dtype).numpy())
+    kind = to_ir(dtype)
+    try:
+        return np.dtype(kind.numpy())
+    except TypeError:
+        raise GraphError(f"the ONNX element type {kind.name} has no equal in NumPy; use one of numbers or bool") from None
 
 
 def is_float(dtype: ir.DataType | None) -> bool:

@@ -154,7 +154,11 @@ def _ask_schema(node: ir.Node, version: int, opset: int) -> list[_Inferred | Non
         inferred = onnx.shape_inference.infer_node_outputs(schema, proto, types, data, opset_imports=imports)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError) as error:
         raise ShapeError(_reason(error)) from None
-    return [_read(inferred.get(f"o{i}")) for i in range(len(node.outputs))]
+    found = [_read(inferred.get(f"o{i}")) for i in range(len(node.outputs))]
+    for shape in (each[1] for each in found if each is not None):
+        if any(isinstance(d, int) and d < 0 for d in shape or ()):
+            raise ShapeError(f"the result would have the shape {list(shape or ())}: the input is too small")
+    return found
 
 
 def _read(found: onnx.TypeProto | None) -> _Inferred | None:
@@ -174,6 +178,9 @@ def type_proto(value: ir.Value) -> onnx.TypeProto:
     ir.serde.serialize_type_into(proto, value.type)
     if value.shape is not None and isinstance(value.type, ir.TensorType):
         ir.serde.serialize_shape_into(proto, value.shape)
+        for dim in proto.tensor_type.shape.dim:
+            if dim.dim_value < 0:  # some files say so of a size that is open; the standard's inference ends the process on a few
+                dim.Clear()
     return proto
 
 

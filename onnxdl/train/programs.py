@@ -44,7 +44,8 @@ class TrainStep:
         model.keep_extra_state({n: a for n, a in steps.extra_state(recipe).items() if n in inputs})
         cells = {n: c for n, c in model.cells().items() if n in inputs}
         ready = _without_unchanged(ready)
-        leave_unshaped(ready)
+        if model.device == "cpu":
+            leave_unshaped(ready)
         in_place = written_in_place(ready) if model.device == "cpu" else ()
         self.session = StepSession(_serialized(ready), cells, device=model.device, threads=threads, in_place=in_place)
         self._run: Callable[[Mapping[str, np.ndarray]], Results] = self.session

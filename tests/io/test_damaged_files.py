@@ -6,6 +6,7 @@ import json
 import struct
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,12 @@ def test_a_target_that_the_training_in_a_file_does_not_take(tmp_path: Path) -> N
     onnx.save(proto, path)
     with pytest.raises(ox.FormatError, match=r"net\.onnx names a target 'elsewhere'"):
         ox.load(path)
+
+
+@pytest.mark.parametrize("layer", [lambda: nn.Conv2D(2, 5), lambda: nn.DepthwiseConv2D(5)])
+def test_a_convolution_that_has_no_room_is_refused_where_it_is_made(layer: Callable[[], nn.Layer]) -> None:
+    with pytest.raises(ox.ShapeError, match=r"the result would have the shape .*-1\]: the input is too small"):
+        ox.Sequential([ox.Input((1, 3, 3)), layer(), nn.Flatten(), nn.Dense(1)])
 
 
 @pytest.mark.parametrize("axis", [2**63, -(2**70), 10**400])

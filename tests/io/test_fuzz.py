@@ -15,7 +15,10 @@ SLOW = {"keras2": 5, "h5-keras2": 5, "saved-model": 15}
 FAILED_ONCE = {
     "h5": [310, 382, 581],
     "mxnet": [6556],
-    "onnx": [6275],
+    "mxnet-lstm": [6902],
+    "h5-keras2": [2791],
+    "onnx": [2983, 6275],
+    "pt2": [6848],
     "keras": [2205],
     "caffe2": [641, 985],
     "onnx-external": [6138, 6703],
