@@ -32,7 +32,7 @@ REACHED = {
     "vgg16": "{val_accuracy:.1%} of patches, eight surfaces",
     "resnet": (
         "of digits, with skips {resnet20:.1%} at 20 layers and {resnet56:.1%} at 56; without, {plain20:.1%} and {plain56:.1%}; "
-        "training loss {resnet20, training loss:.4f}, {resnet56, training loss:.4f}, "
+        "training losses, in this order, {resnet20, training loss:.4f}, {resnet56, training loss:.4f}, "
         "{plain20, training loss:.4f}, {plain56, training loss:.4f}"
     ),
     "deconvnet": "pictures below, of a net with {accuracy:.1%}",

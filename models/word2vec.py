@@ -198,7 +198,7 @@ def draw(text: Corpus, vectors: np.ndarray, path: Path) -> None:
     options = {"perplexity": min(15, len(owner) / 4), "early_exaggeration": 1, "init": "random", "method": "exact", "random_state": 0}
     tsne = ox.data.require("sklearn.manifold", extra="examples").TSNE(**options)
     points = tsne.fit_transform(vectors[[text.words.index(word) for word in owner]])
-    figure = ox.data.require("matplotlib.figure", extra="examples").Figure(figsize=(9, 6), layout="constrained")
+    figure = ox.data.require("matplotlib.figure", extra="examples").Figure(figsize=(11, 7), layout="constrained")
     panel = figure.subplots()
     for (word, k), point in zip(owner.items(), points, strict=True):
         panel.plot(*point, ".", color=f"C{k}", markersize=5)

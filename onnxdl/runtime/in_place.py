@@ -7,7 +7,7 @@ must have kept nothing but a result of its own.
 - The next value of a table is a ScatterND into it, and its other readers are Gathers, which copy: a step then costs the rows
   that it writes.
 - All readers of a slot of an optimizer are elementwise, the writer perhaps one of them. The same holds within a Scan that
-  goes over entry and next value in blocks.
+  goes over entry and next value in blocks. Single numbers gain nothing and keep their second buffer.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _is_read_by_elements(writer: ir.Node, entry: ir.Value) -> bool:
     """
     readers = {use.node for use in entry.uses()} | {writer}
     readers |= {use.node for reader in readers - {writer} for use in reader.outputs[0].uses()}
-    if entry.shape is None or any(r.graph is not writer.graph or r.domain or r.op_type not in ELEMENTWISE for r in readers):
+    if not entry.shape or any(r.graph is not writer.graph or r.domain or r.op_type not in ELEMENTWISE for r in readers):
         return False
     return all(r.outputs[0].shape == entry.shape for r in readers) and readers - {writer} <= _ancestors(writer)
 

@@ -61,16 +61,18 @@ def images(model: Any, rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def settle(model: Any, rng: np.random.Generator) -> None:
-    """Moves the running statistics to near those of a batch."""
-    norms = [layer for layer in model._flatten_layers() if type(layer).__name__ == "BatchNormalization"]
-    momenta = [layer.momentum for layer in norms]
-    for layer in norms:
-        layer.momentum = 0.0
+    """Moves the running statistics to near those of a batch, nothing dropped."""
+    layers = model._flatten_layers()
+    norms = [layer for layer in layers if type(layer).__name__ == "BatchNormalization"]
+    kept = [(n, "momentum", n.momentum) for n in norms] + [(d, "rate", d.rate) for d in layers if type(d).__name__ == "Dropout"]
+    for layer, option, _ in kept:
+        setattr(layer, option, 0.0)
     if norms:
         _call_in_training(model, images(model, rng, 4))
-    for layer, momentum in zip(norms, momenta, strict=True):
-        layer.momentum = momentum
-        layer.moving_variance.assign(np.asarray(layer.moving_variance) * rng.uniform(0.8, 1.25, layer.moving_variance.shape) + 0.01)
+    for layer, option, value in kept:
+        setattr(layer, option, value)
+    for n in norms:
+        n.moving_variance.assign(np.asarray(n.moving_variance) * rng.uniform(0.8, 1.25, n.moving_variance.shape) + 0.01)
 
 
 def _call_in_training(model: Any, x: np.ndarray) -> None:

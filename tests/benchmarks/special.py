@@ -45,7 +45,8 @@ def word2vec_ours(row: Row, weights: Weights | None, threads: int) -> Ready:
     begun = time.perf_counter()
     step = model.train_step()
     batch = model.batch([a, b], y)
-    return Ready(lambda: step.run(batch), None, {"session": time.perf_counter() - begun, "weights": state})
+    facts = {"session": time.perf_counter() - begun, "weights": state}
+    return Ready(lambda: step.run(batch), None, facts, lambda: step.session.profile(batch, 1))
 
 
 def word2vec_torch(row: Row, weights: Weights | None, threads: int) -> Ready:
@@ -109,7 +110,7 @@ def adam_ours(row: Row, weights: Weights | None, threads: int) -> Ready:
     leave_unshaped(model)
     cells = {name: Cell(a) for name, a in {**state, **{f"grad/{n}": a for n, a in arrays.items()}}.items()}
     session = StepSession(ir.to_proto(model).SerializeToString(), cells)
-    return Ready(lambda: session({}), None, {"session": time.perf_counter() - begun})
+    return Ready(lambda: session({}), None, {"session": time.perf_counter() - begun}, lambda: session.profile({}, 1))
 
 
 def adam_torch(row: Row, weights: Weights | None, threads: int) -> Ready:
@@ -165,7 +166,11 @@ def dcgan_ours(row: Row, weights: Weights | None, threads: int) -> Ready:
         judge(np.concatenate([real, fake]), labels)
         return play(noise, ones)
 
-    return Ready(train, None, {"session": built})
+    def profile() -> Any:
+        batches = discriminator.batch(np.concatenate([real, real]), labels), both.batch(noise, ones)
+        return [node for step, batch in zip((judge, play), batches, strict=True) for node in step.session.profile(batch, 1)]
+
+    return Ready(train, None, {"session": built}, profile)
 
 
 def dcgan_torch(row: Row, weights: Weights | None, threads: int) -> Ready:

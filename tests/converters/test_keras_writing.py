@@ -168,10 +168,10 @@ def test_weights_alone(tmp_path: Path) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-class Scaled(nn.Layer):
+class ScaledAround(nn.Layer):
     """A layer of the user's, with an argument, a weight and an inner layer."""
 
-    registered_name = "tests>Scaled"
+    registered_name = "tests>ScaledAround"
 
     def __init__(self, factor: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -187,8 +187,8 @@ class Scaled(nn.Layer):
 def register_in_keras() -> None:
     k = keras()
 
-    @k.saving.register_keras_serializable("tests", "Scaled")
-    class Scaled(k.layers.Layer):  # type: ignore[misc, name-defined]
+    @k.saving.register_keras_serializable("tests", "ScaledAround")
+    class ScaledAround(k.layers.Layer):  # type: ignore[misc, name-defined]
         def __init__(self, factor: float, **kwargs: Any) -> None:
             super().__init__(**kwargs)
             self.factor, self.inner = factor, k.layers.Dense(3)
@@ -203,7 +203,7 @@ def register_in_keras() -> None:
 
 def test_a_layer_of_the_users_own_has_a_registered_name(tmp_path: Path) -> None:
     register_in_keras()
-    model = ox.Sequential([ox.Input((4,)), Scaled(0.5, name="own")])
+    model = ox.Sequential([ox.Input((4,)), ScaledAround(0.5, name="own")])
     model.get_layer("own").gain.value = [1.0, 2.0, 3.0]
     model.export(tmp_path / "own.keras", format="keras")
     x = np.ones((2, 4), np.float32)

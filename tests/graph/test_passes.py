@@ -68,7 +68,7 @@ def test_a_negated_sum_keeps_its_value() -> None:
 def test_zeros_before_a_max_pool_stay_zeros(between: str, tmp_path: Path) -> None:
     graph = f"""<ir_version: 10, opset_import: ["" : 21]> g (float[1, 1, 4, 4] x) => (float[1, 1, 3, 3] y) {{
         pads = Constant<value_ints = [0, 0, 1, 1, 0, 0, 1, 1]>() p = Pad(x, pads) {between}
-        y = MaxPool<kernel_shape = [2, 2], strides = [2, 2]>({'q' if between else 'p'}) }}"""
+        y = MaxPool<kernel_shape = [2, 2], strides = [2, 2]>({"q" if between else "p"}) }}"""
     onnx.save(onnx.parser.parse_model(graph), tmp_path / "net.onnx")
     x = -np.arange(1, 17, dtype=np.float32).reshape(1, 1, 4, 4)
     windows = np.pad(x[0, 0].T if "Transpose" in between else x[0, 0], 1).reshape(3, 2, 3, 2)

@@ -3,6 +3,10 @@
 An update is a chain of elementwise operators, each of which reads and writes as much memory as the weight has: 24 times in Adam,
 where 7 are needed. A Scan over blocks runs the same operators on a part of the weight at a time; ONNX Runtime hands the slices
 on without copying them, and a turn costs it 10 us.
+
+Adam on 11.2 million parameters, one thread, processor time: 39.0 ms by whole weights; in blocks of 16,384 elements 32.2, 32,768 29.5,
+65,536 27.6, 131,072 24.9, 262,144 25.2. Lost: blocks of smaller weights (784 x 512: the whole step 7 % slower), ``b m + g`` as the
+product of a 1x1 matrix (0.41 ns an element; Mul and Add 0.30), powers (Pow 4.6, Sqrt 0.38), norms of two (ReduceL2 3.5).
 """
 
 from __future__ import annotations

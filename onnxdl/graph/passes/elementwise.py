@@ -66,7 +66,7 @@ def _as_mask(node: ir.Node, trace: Trace) -> Tensor | None:
     zero = ir.convenience.get_const_tensor(limit) if limit is not None else None
     if x is None or x.dtype != ir.DataType.FLOAT or zero is None or zero.size != 1 or zero.numpy().item() != 0:
         return None
-    return op.HardSigmoid(Tensor(x, trace), alpha=STEEPNESS, beta=0.0)  # type: ignore[no-any-return]
+    return op.HardSigmoid(Tensor(x, trace), alpha=STEEPNESS, beta=0.0)
 
 
 def _as_adds(node: ir.Node, trace: Trace) -> Tensor | None:

@@ -16,8 +16,8 @@ from onnxdl.graph.passes.blocks import update_in_blocks
 from onnxdl.graph.passes.broadcasting import leave_to_broadcasting
 from onnxdl.graph.passes.convolutions import choose_convolutions
 from onnxdl.graph.passes.elementwise import choose_elementwise
-from onnxdl.graph.passes.products import update_in_products
 from onnxdl.graph.passes.padding import keep_padding
+from onnxdl.graph.passes.products import update_in_products
 from onnxdl.graph.trace import IR_VERSION, discard
 from onnxdl.graph.walk import RECORD, ancestry
 
