@@ -106,8 +106,8 @@ report. `registry.py` lists them all. Nothing but the model object itself makes 
 
 
 WHOLE = (
-    ("keras.applications", "37 of 40", "outputs, layers, a falling loss, what we write opened by stock Keras", "keras_applications"),
-    ("torchvision, transformers", "26 of 27", "outputs, a training pass, `state_dict`", "torch_models torchvision transformers"),
+    ("keras.applications", "39 of 40", "outputs, layers, a falling loss, what we write opened by stock Keras", "keras_applications"),
+    ("torchvision, transformers", "27 of 27", "outputs, a training pass, `state_dict`", "torch_models torchvision transformers"),
     ("timm", "49 of 50", "the same", "torch_models timm"),
     ("Caffe2's classifiers", "7 of 7", "onnx's light_*.onnx of the same nets on the same weights", "caffe2_models FOLDER"),
 )
@@ -119,8 +119,8 @@ def _whole() -> str:
     return f"""
 ## Whole models
 
-Random weights and statistics, small inputs. Outputs are within 1e-4 of their scale, and mostly within 1e-6; every BatchNormalization and
-Dropout of a Keras file is there; a `state_dict` loads back strictly.
+Random weights and statistics, small inputs. Outputs are within 1e-4 of their scale, and mostly within 1e-6, but for EfficientNetV2L with
+3.3e-4; every BatchNormalization and Dropout of a Keras file is there; a `state_dict` loads back strictly.
 
 {_table(("models", "hold", "what is compared", "command"), rows)}
 
