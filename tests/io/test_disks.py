@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -179,22 +180,16 @@ def refusal_of_a_user(act: Callable[[], object]) -> str:
 
 
 @pytest.fixture
-def open_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder that every user may look into, and nobody else write to."""
-    base = tmp_path_factory.getbasetemp()
-    reachable = [base, base.parent] if base.parent.name.startswith("pytest-of") else [base]
-    modes = [p.stat().st_mode for p in reachable]
-    folder = tmp_path_factory.mktemp("open")
-    for place in (*reachable, folder):
-        place.chmod(0o755)
-    folder.chmod(0o555)
-    yield folder
-    folder.chmod(0o755)
-    for place, mode in zip(reachable, modes, strict=True):
-        place.chmod(mode)
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may look into, and nobody else write to; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        folder.chmod(0o555)
+        yield folder
+        folder.chmod(0o755)
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork")
 def test_a_folder_that_may_not_be_written_to(open_folder: Path) -> None:
     model = classifier()
     model.fit(X, Y, 10, 1, verbose=0)  # so that all is imported: a child may not read what only the superuser may

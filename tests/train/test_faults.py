@@ -193,7 +193,7 @@ def test_steps_are_counted_and_randomness_goes_on_beyond_any_run(step: int) -> N
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a fork is POSIX's")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork")
 def test_a_fork_of_a_process_that_has_trained_trains_alike() -> None:
     before = classifier(64)
     before.fit(X, Y, 10, 1, verbose=0)
@@ -221,7 +221,7 @@ def test_a_fork_of_a_process_that_has_trained_trains_alike() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a fork is POSIX's")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork")
 def test_a_loader_that_forks_its_workers_feeds_a_run() -> None:
     data = pytest.importorskip("torch.utils.data")
     torch = pytest.importorskip("torch")
