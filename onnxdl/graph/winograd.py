@@ -6,8 +6,9 @@ sum over channels is one batched matrix product. The gradient of the weights is 
 same transform of the input, so a training step computes that once.
 
 Space is the outer axis inside, batch and channels the inner ones: gathering tiles then copies whole rows and asks for no known
-batch size. Rounding errors in float32 are those of Winograd's algorithm everywhere: 4e-6 to 1e-5 of the largest value for m = 4,
-5e-7 for m = 2; m = 1 is a direct sum, which differs from Conv only in its order, and is quick for maps of a few places.
+batch size. Rounding errors in float32 are those of Winograd's algorithm everywhere: 3e-6 of the largest value for m = 4 and
+r = 3, 1e-5 for larger kernels, 4e-7 and 3e-6 for m = 2; m = 1 is a direct sum, which differs from Conv only in its order, and
+is quick for maps of a few places.
 
 Measured on the CPU provider, one thread, float32, ms for forward and both gradients (channels, map, batch): these forms | the
 best direct ones.

@@ -20,7 +20,7 @@ import onnx_ir as ir
 from onnxdl.graph import op
 from onnxdl.graph.infer import dims
 from onnxdl.graph.operator import write
-from onnxdl.graph.passes.products import put_out
+from onnxdl.graph.passes.rewriting import take_place
 from onnxdl.graph.tensor import Tensor
 from onnxdl.graph.trace import current_trace, outermost_scope
 from onnxdl.runtime.in_place import ELEMENTWISE
@@ -65,7 +65,8 @@ def _connected(nodes: Sequence[ir.Node]) -> Iterable[list[ir.Node]]:
     for node in nodes:
         part = [node]
         for value in node.inputs:
-            before = parts.get(value.producer()) if value is not None else None  # type: ignore[arg-type]
+            producer = value.producer() if value is not None else None
+            before = parts.get(producer) if producer is not None else None
             if before is not None and before is not part:
                 before.extend(part)
                 part = before
@@ -91,7 +92,7 @@ def _loop(trace: Trace, group: Sequence[ir.Node]) -> None:
         blocks = [op.Reshape(Tensor(v, trace), np.array([-1, _block(v)], np.int64)) for v in scanned]
         looped = op.Scan(*blocks, body=body, num_scan_inputs=len(blocks))
         for before, after in zip(results, looped if len(results) > 1 else [looped], strict=True):
-            put_out(trace.graph, before, op.Reshape(after, np.array(shape, np.int64)).value)
+            take_place(trace.graph, before, op.Reshape(after, np.array(shape, np.int64)).value)
     trace.graph.remove(reversed(group), safe=True)
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir import convenience
 
 from onnxdl.graph import blocked, op, winograd
 from onnxdl.graph.infer import dims
+from onnxdl.graph.passes.rewriting import rewrite
 from onnxdl.graph.tensor import Tensor
 from onnxdl.graph.trace import outermost_scope
 
@@ -43,20 +43,16 @@ class Convolution(NamedTuple):
 
 
 def choose_convolutions(trace: Trace) -> None:
-    """Replaces convolutions, and the transposed ones that are gradients of their inputs. Nodes stay in topological order."""
-    changed = False
-    for node in list(trace.graph):
+    """Replaces convolutions, and the transposed ones that are gradients of their inputs."""
+
+    def chosen(node: ir.Node) -> Tensor | None:
         found = _convolution(node)
         if found is None or node.outputs[0].is_graph_output():
-            continue
+            return None
         with outermost_scope(node.name or node.op_type):
-            y = _rewritten(node, found, trace)
-        if y is not None:
-            convenience.replace_all_uses_with(node.outputs[0], y.value)
-            trace.graph.remove(node, safe=True)
-            changed = True
-    if changed:
-        trace.graph.sort()
+            return _rewritten(node, found, trace)
+
+    rewrite(trace, chosen)
 
 
 def _rewritten(node: ir.Node, found: Convolution, trace: Trace) -> Tensor | None:

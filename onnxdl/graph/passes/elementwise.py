@@ -15,6 +15,7 @@ from onnx_ir import convenience
 
 from onnxdl.graph import op
 from onnxdl.graph.infer import dims
+from onnxdl.graph.passes.rewriting import rewrite
 from onnxdl.graph.tensor import Tensor
 from onnxdl.graph.trace import outermost_scope
 
@@ -26,36 +27,26 @@ STEEPNESS = float(np.finfo(np.float32).max)
 
 
 def choose_elementwise(trace: Trace) -> None:
-    """Replaces nodes of the graph, not those of its bodies. Nodes stay in topological order."""
-    changed = False
-    for node in list(trace.graph):
-        if node.domain or node.outputs[0].is_graph_output():
-            continue
+    """Replaces nodes of the graph, not those of its bodies."""
+
+    def chosen(node: ir.Node) -> Tensor | None:
+        form = _FORMS.get(node.op_type)
+        if form is None or node.domain or node.outputs[0].is_graph_output():
+            return None
         with outermost_scope((node.name or "").rpartition("/")[0] or node.op_type):
-            match node.op_type:
-                case "Add" | "Sub" | "Mul" | "Div":
-                    changed |= _raise_rank(node, trace)
-                case "Cast" | "Sum":
-                    y = _as_mask(node, trace) if node.op_type == "Cast" else _as_adds(node, trace)
-                    if y is not None:
-                        convenience.replace_all_uses_with(node.outputs[0], y.value)
-                        trace.graph.remove(node, safe=True)
-                        changed = True
-    if changed:
-        trace.graph.sort()
+            return form(node, trace)
+
+    rewrite(trace, chosen)
 
 
-def _raise_rank(node: ir.Node, trace: Trace) -> bool:
-    """Gives the number among a node's operands as many dimensions as its result has, where that ends with 1."""
-    shape = dims(node.outputs[0])
-    if not shape or shape[-1] != 1 or len(shape) < 2:
-        return False
-    raised = False
-    for i, value in enumerate(node.inputs):
-        if value is not None and dims(value) in ((), (1,)):
-            node.replace_input_with(i, op.Reshape(Tensor(value, trace), np.ones(len(shape), np.int64)).value)
-            raised = True
-    return raised
+def _with_ranks(node: ir.Node, trace: Trace) -> Tensor | None:
+    """With as many dimensions for the number among the operands as the result has, where that ends with 1."""
+    shape, operands = dims(node.outputs[0]), [Tensor(v, trace) for v in node.inputs if v is not None]
+    if not shape or shape[-1] != 1 or len(shape) < 2 or all(dims(x.value) not in ((), (1,)) for x in operands):
+        return None
+    raised = [op.Reshape(x, np.ones(len(shape), np.int64)) if dims(x.value) in ((), (1,)) else x for x in operands]
+    y: Tensor = getattr(op, node.op_type)(*raised)
+    return y
 
 
 def _as_mask(node: ir.Node, trace: Trace) -> Tensor | None:
@@ -63,7 +54,7 @@ def _as_mask(node: ir.Node, trace: Trace) -> Tensor | None:
     if compared is None or compared.op_type != "Greater" or compared.domain or node.outputs[0].dtype != ir.DataType.FLOAT:
         return None
     x, limit = compared.inputs
-    zero = ir.convenience.get_const_tensor(limit) if limit is not None else None
+    zero = convenience.get_const_tensor(limit) if limit is not None else None
     if x is None or x.dtype != ir.DataType.FLOAT or zero is None or zero.size != 1 or zero.numpy().item() != 0:
         return None
     return op.HardSigmoid(Tensor(x, trace), alpha=STEEPNESS, beta=0.0)
@@ -76,3 +67,6 @@ def _as_adds(node: ir.Node, trace: Trace) -> Tensor | None:
     for term in rest:
         first = first + term
     return first
+
+
+_FORMS = {**dict.fromkeys(("Add", "Sub", "Mul", "Div"), _with_ranks), "Cast": _as_mask, "Sum": _as_adds}

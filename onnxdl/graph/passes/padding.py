@@ -19,17 +19,17 @@ _PASSED = {"Cast", "Dropout", "Identity", "Transpose"}
 def keep_padding(trace: Trace) -> None:
     """Puts a node between every Pad and the MaxPool that reads it."""
     for node in list(trace.graph.all_nodes()):
-        if node.op_type == "MaxPool" and not node.domain and _is_padded(node.inputs[0]):
-            padded = node.inputs[0]
+        padded = node.inputs[0] if node.op_type == "MaxPool" and not node.domain else None
+        if padded is not None and node.graph is not None and _is_padded(padded):
             kept = ir.Node("", "Max", [padded], num_outputs=1, name=trace.unique(f"{node.name}/padded"))
             value = kept.outputs[0]
-            value.name, value.type, value.shape = kept.name, padded.type, padded.shape  # type: ignore[union-attr]
-            node.graph.insert_before(node, kept)  # type: ignore[union-attr]
+            value.name, value.type, value.shape = kept.name, padded.type, padded.shape
+            node.graph.insert_before(node, kept)
             node.replace_input_with(0, value)
 
 
-def _is_padded(value: ir.Value | None) -> bool:
-    node = value.producer() if value is not None else None
+def _is_padded(value: ir.Value) -> bool:
+    node = value.producer()
     while node is not None and node.op_type in _PASSED:
         node = node.inputs[0].producer() if node.inputs[0] is not None else None
     return node is not None and node.op_type == "Pad"
